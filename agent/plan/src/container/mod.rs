@@ -1,0 +1,16 @@
+//! The containers a release asks for, in the words both the plan and the engine use.
+//!
+//! [`ContainerSpec`] is what the engine is given and what is read back from it; [`specify`] makes the wanted one from a
+//! service of the target, [`differences`] names the fields in which a present container differs from it.
+
+mod compare;
+mod name;
+mod options;
+mod spec;
+mod specify;
+
+pub use compare::differences;
+pub use name::{ContainerName, HANDING_OVER_PREFIX};
+pub use options::{Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit};
+pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
+pub use specify::{network_name, specify, volume_name};

@@ -1,0 +1,101 @@
+//! Why a step is taken or not. One text per reason, shared by log, command line, API and report.
+
+use serde::Serialize;
+
+/// A reason. `Display` is the sentence people read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+#[allow(missing_docs, reason = "the sentence in Display says what each one and its fields mean")]
+pub enum Reason {
+    // Why something is done.
+    NotThereYet,
+    NotWantedAnyMore,
+    AppLeftTarget,
+    Changed { fields: Vec<String> },
+    NewRelease { from: String, to: String },
+    Duplicate,
+    NeededBy { service: String },
+    BeforeSwitch,
+    ReleaseComplete { commit: String },
+    NothingLeftToDo,
+    StoppedByTarget,
+    StoppedByEngine { exit_code: i64 },
+    StartedNever,
+    Superseded,
+    Dead,
+    GraceOver,
+    // Why something waits.
+    WaitingForLock { service: String, file: String, since_ms: Option<i64> },
+    WaitingForImages { missing: Vec<String> },
+    WaitingForDependency { service: String, condition: String },
+    WaitingForNetwork { name: String },
+    WaitingForVolume { name: String },
+    WaitingForOldContainer,
+    WaitingForStep { what: String },
+    WaitingForDownloadWindow { why: String },
+    WaitingForUpdateWindow { why: String },
+    Retry { error: String, count: u32, retry_boot_ms: i64 },
+    Refused { offences: Vec<String> },
+    VolumeWouldLoseData { name: String, fields: Vec<String> },
+    KeptForGrace { until_ms: i64 },
+    WatchOnly { why: String },
+}
+
+/// Something that is not done now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wait {
+    /// Name of the app.
+    pub app: String,
+    /// Service, where it is about one.
+    pub service: Option<String>,
+    /// Why.
+    #[serde(flatten)]
+    pub reason: Reason,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::NotThereYet => f.write_str("the target asks for it and it is not there"),
+            Reason::NotWantedAnyMore => f.write_str("the target does not ask for it any more"),
+            Reason::AppLeftTarget => f.write_str("its app is no longer in the target"),
+            Reason::Changed { fields } => write!(f, "changed: {}", fields.join(", ")),
+            Reason::NewRelease { from, to } => write!(f, "unchanged by the new release, renamed from {from} to {to}"),
+            Reason::Duplicate => f.write_str("an older duplicate"),
+            Reason::NeededBy { service } => write!(f, "needed by {service}"),
+            Reason::BeforeSwitch => f.write_str("containers are about to be replaced"),
+            Reason::ReleaseComplete { commit } => write!(f, "release {commit} runs entirely"),
+            Reason::NothingLeftToDo => f.write_str("nothing is left to do"),
+            Reason::StoppedByTarget => f.write_str("the target asks for it to be stopped"),
+            Reason::StoppedByEngine { exit_code } => {
+                write!(f, "it should run but ended with exit code {exit_code} and the engine did not start it again")
+            }
+            Reason::StartedNever => f.write_str("it was made but never started"),
+            Reason::Superseded => f.write_str("nothing uses it any more"),
+            Reason::Dead => f.write_str("the engine could not remove it"),
+            Reason::GraceOver => f.write_str("its app left the target and the grace period is over"),
+            Reason::WaitingForLock { service, file, .. } => {
+                write!(f, "waiting for the update lock of {service} ({file}), held by the application")
+            }
+            Reason::WaitingForImages { missing } => write!(f, "waiting for {} to be downloaded", missing.join(", ")),
+            Reason::WaitingForDependency { service, condition } => write!(f, "waiting for {service} to be {condition}"),
+            Reason::WaitingForNetwork { name } => write!(f, "waiting for network {name}"),
+            Reason::WaitingForVolume { name } => write!(f, "waiting for volume {name}"),
+            Reason::WaitingForOldContainer => f.write_str("waiting for the old container to be gone"),
+            Reason::WaitingForStep { what } => write!(f, "waiting for: {what}"),
+            Reason::WaitingForDownloadWindow { why } => write!(f, "downloads wait: {why}"),
+            Reason::WaitingForUpdateWindow { why } => write!(f, "the switch waits: {why}"),
+            Reason::Retry { error, count, .. } => write!(f, "failed {count} time(s), tried again later: {error}"),
+            Reason::Refused { offences } => {
+                write!(f, "this app's target is refused, its running release is left as it is: {}", offences.join("; "))
+            }
+            Reason::VolumeWouldLoseData { name, fields } => write!(
+                f,
+                "volume {name} is defined differently now ({}); replacing it would lose its data, so nothing is done until it is purged or an update is forced",
+                fields.join(", ")
+            ),
+            Reason::KeptForGrace { .. } => f.write_str("volumes of an app that left the target are kept for the grace period"),
+            Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The steps a plan is made of. They leave the executor nothing to decide.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::Reason;
+use crate::container::{ContainerSpec, RestartPolicy};
+use crate::memory::Remember;
+use crate::policy::Force;
+use crate::target::{AppId, ImageRef, NetworkSpec, VolumeSpec};
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Pull an image and record it.
+    Fetch {
+        /// Which.
+        image: ImageRef,
+        /// App and service it is recorded under.
+        app_uuid: String,
+        /// Service.
+        service: String,
+    },
+    /// Record an image that the engine has already.
+    AdoptImage {
+        /// The record to write.
+        record: crate::memory::ImageRecord,
+    },
+    /// Remove an image the agent once pulled: its tags, then its digests, then its record.
+    RemoveImage {
+        /// Its reference.
+        image: ImageRef,
+    },
+    /// Make a network.
+    CreateNetwork {
+        /// Name in the engine.
+        name: String,
+        /// How.
+        network: NetworkSpec,
+        /// App it belongs to.
+        app_id: AppId,
+    },
+    /// Remove a network.
+    RemoveNetwork {
+        /// Name in the engine, for people.
+        name: String,
+        /// Engine id.
+        id: String,
+    },
+    /// Make a volume.
+    CreateVolume {
+        /// Name in the engine.
+        name: String,
+        /// How.
+        volume: VolumeSpec,
+        /// Uuid of the app it belongs to.
+        app_uuid: String,
+    },
+    /// Remove a volume and the data in it.
+    RemoveVolume {
+        /// Name in the engine.
+        name: String,
+    },
+    /// Take the update locks of services of one app: all or none.
+    TakeLock {
+        /// App.
+        app_id: AppId,
+        /// Services.
+        services: BTreeSet<String>,
+        /// Break the application's locks, and who asked.
+        force: Option<Force>,
+    },
+    /// Give back the agent's own locks of an app; the application's are never touched.
+    ReleaseLock {
+        /// App.
+        app_id: AppId,
+        /// Services.
+        services: BTreeSet<String>,
+    },
+    /// Make a container and, unless `start` is false, start it.
+    Create {
+        /// How.
+        spec: Box<ContainerSpec>,
+        /// Start it at once.
+        start: bool,
+    },
+    /// Start a container that is there.
+    Start {
+        /// Engine id.
+        container: String,
+    },
+    /// Stop a container and keep it.
+    Stop {
+        /// Engine id.
+        container: String,
+    },
+    /// Stop a container and remove it with its anonymous volumes.
+    Kill {
+        /// Engine id.
+        container: String,
+    },
+    /// Give a container another name.
+    Rename {
+        /// Engine id.
+        container: String,
+        /// New name.
+        name: String,
+    },
+    /// Change a container's restart policy.
+    SetRestartPolicy {
+        /// Engine id.
+        container: String,
+        /// New policy.
+        policy: RestartPolicy,
+    },
+    /// Write to memory.
+    Remember {
+        /// What.
+        change: Remember,
+    },
+}
+
+/// One step: what is done, to whom, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// What is done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Name of the app it belongs to, for people.
+    pub app: Option<String>,
+    /// Service it belongs to.
+    pub service: Option<String>,
+    /// Why.
+    pub why: Reason,
+}
+
+impl Step {
+    /// Names the object the step works on: two steps with one key never run at the same time, and failures of a step are
+    /// remembered under it.
+    pub fn key(&self) -> String {
+        match &self.action {
+            Action::Fetch { image, .. } => format!("fetch {image}"),
+            Action::AdoptImage { record } => format!("image {}", record.image),
+            Action::RemoveImage { image } => format!("image {image}"),
+            Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name, .. } => format!("network {name}"),
+            Action::CreateVolume { name, .. } | Action::RemoveVolume { name } => format!("volume {name}"),
+            Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("locks of app {app_id}"),
+            Action::Create { spec, .. } => format!("container {}", spec.name),
+            Action::Start { container }
+            | Action::Stop { container }
+            | Action::Kill { container }
+            | Action::Rename { container, .. }
+            | Action::SetRestartPolicy { container, .. } => format!("container {container}"),
+            Action::Remember { change } => match change {
+                Remember::Settle { app_uuid, .. } | Remember::Unsettle { app_uuid } => format!("settled release of {app_uuid}"),
+                Remember::Depart { app_id, .. } | Remember::ForgetDeparture { app_id } => format!("departure of app {app_id}"),
+                Remember::Image(record) => format!("image {}", record.image),
+                Remember::ForgetImage { image } => format!("image {image}"),
+                Remember::Stop { app_id, service, .. } => format!("stop of {app_id}/{service}"),
+            },
+        }
+    }
+}

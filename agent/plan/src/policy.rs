@@ -1,0 +1,65 @@
+//! What is allowed right now, already evaluated: windows, overrides, grace periods.
+
+use serde::Serialize;
+
+/// Whether something may be done now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Yes.
+    #[default]
+    Open,
+    /// Not before a time (ms since 1970; `None` when no time can be given), for a reason a person can read.
+    Until {
+        /// When it opens.
+        wall_ms: Option<i64>,
+        /// Why it is closed.
+        why: String,
+    },
+}
+
+/// Who asked for update locks to be broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Force {
+    /// The device variable `SUPERVISOR_OVERRIDE_LOCK`.
+    OverrideVariable,
+    /// A request that is being carried out, with who made it.
+    Request {
+        /// For example `local API`.
+        from: String,
+    },
+}
+
+impl std::fmt::Display for Force {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Force::OverrideVariable => f.write_str("the override variable"),
+            Force::Request { from } => write!(f, "a request with force from the {from}"),
+        }
+    }
+}
+
+/// The policy of this round.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Policy {
+    /// May images be downloaded?
+    pub download: Gate,
+    /// May containers be switched?
+    pub switch: Gate,
+    /// May locks be broken, and who asked?
+    pub force: Option<Force>,
+    /// How long volumes of an app that left the target are kept, ms; 0 removes them at once.
+    pub volume_grace_ms: i64,
+    /// Set when the agent must not change anything, with the reason (design, "What must always hold", 4).
+    pub watch_only: Option<String>,
+}
+
+/// The time of this round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Now {
+    /// Wall clock, ms since 1970, if it is trusted.
+    pub wall_ms: Option<i64>,
+    /// Time since boot, ms.
+    pub boot_ms: i64,
+}

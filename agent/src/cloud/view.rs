@@ -1,0 +1,35 @@
+//! What the cloud side shows to everybody else, and what it can be asked.
+
+use serde::Serialize;
+
+/// How the connection to the cloud is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CloudView {
+    /// `apiEndpoint`; empty when the device is unmanaged.
+    pub endpoint: String,
+    /// When the last poll succeeded (200 or 304), ms since boot.
+    pub last_poll_boot_ms: Option<i64>,
+    /// Why the last poll failed, if it did.
+    pub poll_error: Option<String>,
+    /// Polls that failed in a row.
+    pub poll_failures: u32,
+    /// When the next poll is due, ms since boot.
+    pub next_poll_boot_ms: Option<i64>,
+    /// When the last report was accepted, ms since boot.
+    pub last_report_boot_ms: Option<i64>,
+    /// Why the last report failed, if it did.
+    pub report_error: Option<String>,
+    /// When the next report is tried, ms since boot, if one is due.
+    pub next_report_boot_ms: Option<i64>,
+}
+
+/// A request to poll now (protocol §5, `POST /v1/update`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollNow {
+    /// Who asks, for the log.
+    pub from: String,
+    /// Break update locks in what follows.
+    pub force: bool,
+    /// Give up a running download and plan anew.
+    pub cancel: bool,
+}

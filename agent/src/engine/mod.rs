@@ -1,0 +1,121 @@
+//! The container engine as the rest of the agent sees it: our own types, no engine's client named outside `docker/`.
+//!
+//! Nothing here knows what a release is for. Every call names one object; every error says which object and what the
+//! engine answered.
+
+mod error;
+
+pub use error::EngineError;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use holdfast_plan::container::{ContainerSpec, RestartPolicy};
+use holdfast_plan::current::{EngineState, Image};
+use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
+
+/// What the engine says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct EngineInfo {
+    /// Product name, for example `Docker` or `balenaEngine` or `Podman`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The API version that was agreed on.
+    pub api_version: String,
+    /// Where it listens, for example `unix:///var/run/docker.sock`.
+    pub address: String,
+    /// Where it keeps images and volumes on the host, if it says so.
+    pub data_root: Option<String>,
+}
+
+/// Credentials for one registry host (protocol §11). `Debug` does not show the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// `d_<uuid>`.
+    pub username: String,
+    /// The device key.
+    pub password: String,
+    /// The registry host they are for, and no other.
+    pub server_address: String,
+}
+
+impl std::fmt::Debug for RegistryAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryAuth({} at {})", self.username, self.server_address)
+    }
+}
+
+/// Called with the progress of a pull, 0 to 100; never goes down within one pull.
+pub type Progress = Arc<dyn Fn(u8) + Send + Sync>;
+
+/// Something happened in the engine: look again. `Closed` means the stream broke and has to be opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// A supervised object changed.
+    Changed,
+    /// The stream ended.
+    Closed,
+}
+
+/// A stream of events that ends when the connection does.
+pub type Events = Pin<Box<dyn Stream<Item = EngineEvent> + Send>>;
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+/// A container engine. Calls are safe to repeat: making what is there and removing what is gone both succeed.
+/// Dropping the future of a call abandons it; an abandoned pull stops downloading.
+#[async_trait::async_trait]
+pub trait Engine: Send + Sync {
+    /// Asks the engine who it is; also proves that it answers.
+    async fn describe(&self) -> Result<EngineInfo>;
+
+    /// Looks at everything planning needs.
+    async fn observe(&self) -> Result<EngineState>;
+
+    /// Forgets what `observe` may have kept from earlier looks, so that the next one is complete.
+    fn forget_cache(&self);
+
+    /// Events that concern supervised objects.
+    async fn events(&self) -> Result<Events>;
+
+    /// Pulls an image (by digest where the reference has one), tags it with its repository name so that it can be found
+    /// later (protocol §11), and returns what the engine then has.
+    async fn pull(&self, image: &ImageRef, auth: Option<&RegistryAuth>, progress: Progress) -> Result<Image>;
+
+    /// Removes an image's tags, then its digests; an image in use is an error of kind `Conflict`. Gone is fine.
+    async fn remove_image(&self, image: &ImageRef) -> Result<()>;
+
+    /// Makes a network with the agent's labels; an identical one is fine.
+    async fn create_network(&self, name: &str, network: &NetworkSpec, app: AppId) -> Result<()>;
+
+    /// Removes a network by its engine id.
+    async fn remove_network(&self, id: &str) -> Result<()>;
+
+    /// Makes a volume with the agent's labels; an identical one is fine.
+    async fn create_volume(&self, name: &str, volume: &VolumeSpec, app: &AppUuid) -> Result<()>;
+
+    /// Removes a volume and its data.
+    async fn remove_volume(&self, name: &str) -> Result<()>;
+
+    /// Makes a container with all its networks and returns its id. A container of that name that is there already from an
+    /// interrupted attempt is an error of kind `Conflict`.
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String>;
+
+    /// Starts a container; running is fine.
+    async fn start_container(&self, id: &str) -> Result<()>;
+
+    /// Stops a container within its own grace period; stopped or gone is fine.
+    async fn stop_container(&self, id: &str) -> Result<()>;
+
+    /// Removes a container with its anonymous volumes; gone is fine.
+    async fn remove_container(&self, id: &str) -> Result<()>;
+
+    /// Gives a container another name.
+    async fn rename_container(&self, id: &str, name: &str) -> Result<()>;
+
+    /// Changes a container's restart policy.
+    async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<()>;
+}

@@ -1,0 +1,90 @@
+//! The device below the agent: lock files, device information, disk space. The only room besides `settings` and `store`
+//! that reads and writes files of the host.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+
+use futures_util::Stream;
+use holdfast_plan::current::Locks;
+use holdfast_plan::target::AppId;
+
+/// What can go wrong on the host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// The application holds a lock. The text is balena's (protocol §17.1).
+    #[error("Lockfile exists for {{ appId: {app_id}, service: {service} }}")]
+    LockHeld {
+        /// App.
+        app_id: AppId,
+        /// Service whose lock is held.
+        service: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {message}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What was tried and what happened.
+        message: String,
+    },
+}
+
+/// A lock of the application that was broken on request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenLock {
+    /// Service.
+    pub service: String,
+    /// File name.
+    pub file: String,
+}
+
+/// Fires when something in the lock folders changed; never more often than a few times a second.
+pub type LockChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
+
+/// What is read from the host once at start and before planning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceInfo {
+    /// `PRETTY_NAME` of os-release.
+    pub os_version: Option<String>,
+    /// `VARIANT_ID` of os-release.
+    pub os_variant: Option<String>,
+    /// `BALENA_BOARD_REV` or `RESIN_BOARD_REV` of os-release.
+    pub board_rev: Option<String>,
+    /// Device type slug from `device-type.json`.
+    pub device_type: Option<String>,
+    /// Architecture slug from `device-type.json`, else from the machine (`amd64`, `aarch64`, `armv7hf`, `i386`, `rpi`).
+    pub device_arch: Option<String>,
+    /// The host's name.
+    pub hostname: Option<String>,
+    /// Addresses to report, space separated (protocol §14).
+    pub ip_address: String,
+    /// MAC addresses to report, space separated, upper case (protocol §14).
+    pub mac_address: String,
+    /// Which of `/lib/modules`, `/lib/firmware` exist under the host root.
+    pub host_paths: BTreeSet<String>,
+    /// When the machine started, ms since 1970 by its own clock.
+    pub boot_time_ms: Option<i64>,
+}
+
+/// The host.
+#[async_trait::async_trait]
+pub trait Host: Send + Sync {
+    /// Observes every lock under the lock root.
+    ///
+    /// # Errors
+    /// When a folder cannot be read; a missing lock root is no locks.
+    async fn locks(&self) -> Result<Locks, HostError>;
+
+    /// Takes both lock files of every one of these services, all or none. With `force` the application's locks are broken
+    /// first and returned. Locks of the agent left by an earlier run are taken over.
+    async fn take_locks(&self, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError>;
+
+    /// Removes the agent's own locks of these services; the application's are left.
+    async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError>;
+
+    /// Tells when lock folders change.
+    fn lock_changes(&self) -> LockChanges;
+
+    /// Reads the device's description.
+    async fn device_info(&self) -> DeviceInfo;
+}

@@ -1,0 +1,10 @@
+//! holdfast, the agent: a library so that suites and benches can reach in, one binary for the device.
+
+pub mod clock;
+pub mod cloud;
+pub mod engine;
+pub mod events;
+pub mod host;
+pub mod reconcile;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,28 @@
+//! What others ask of the loop.
+
+use std::sync::Arc;
+
+use holdfast_plan::target::DeviceTarget;
+
+/// A target with where it came from.
+#[derive(Clone, Debug)]
+pub struct TargetInForce {
+    /// The target, parsed.
+    pub target: Arc<DeviceTarget>,
+    /// `apiEndpoint` or `local`.
+    pub source: String,
+}
+
+/// A request to the loop.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Look now; with `force` break update locks until the app in question is settled.
+    Look {
+        /// Who asks, for the log.
+        from: String,
+        /// Break locks.
+        force: bool,
+        /// Give up what is being downloaded and plan anew.
+        cancel: bool,
+    },
+}
