@@ -37,7 +37,7 @@ pub enum Reason {
     Retry { error: String, count: u32, retry_boot_ms: i64 },
     Refused { offences: Vec<String> },
     VolumeWouldLoseData { name: String, fields: Vec<String> },
-    KeptForGrace { until_ms: i64 },
+    KeptForGrace { until_ms: Option<i64> },
     WatchOnly { why: String },
 }
 
@@ -94,8 +94,20 @@ impl std::fmt::Display for Reason {
                 "volume {name} is defined differently now ({}); replacing it would lose its data, so nothing is done until it is purged or an update is forced",
                 fields.join(", ")
             ),
-            Reason::KeptForGrace { .. } => f.write_str("volumes of an app that left the target are kept for the grace period"),
+            Reason::KeptForGrace { until_ms: Some(_) } => {
+                f.write_str("volumes of an app that left the target are kept for the grace period")
+            }
+            Reason::KeptForGrace { until_ms: None } => f.write_str(
+                "volumes of an app that left the target are kept: the grace period cannot be counted until the clock is set",
+            ),
             Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
         }
+    }
+}
+
+impl Reason {
+    /// Whether this is only worth knowing: the device is where it should be all the same.
+    pub fn is_note(&self) -> bool {
+        matches!(self, Reason::KeptForGrace { .. })
     }
 }
