@@ -14,6 +14,7 @@
 pub mod container;
 pub mod current;
 pub mod facts;
+pub mod forecast;
 pub mod memory;
 pub mod plan;
 pub mod policy;
