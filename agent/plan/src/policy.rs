@@ -60,6 +60,9 @@ pub struct Policy {
 pub struct Now {
     /// Wall clock, ms since 1970, if it is trusted.
     pub wall_ms: Option<i64>,
+    /// The machine's wall clock as it is, right or wrong, ms since 1970: only to be compared with times the engine of the
+    /// same machine noted.
+    pub machine_ms: i64,
     /// Time since boot, ms.
     pub boot_ms: i64,
 }

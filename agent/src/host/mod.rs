@@ -82,6 +82,9 @@ pub trait Host: Send + Sync {
     /// Removes the agent's own locks of these services; the application's are left.
     async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError>;
 
+    /// Removes the marker files that end a hand-over of this service (behaviour §7); gone is fine.
+    async fn clear_marker(&self, app: AppId, service: &str) -> Result<(), HostError>;
+
     /// Tells when lock folders change.
     fn lock_changes(&self) -> LockChanges;
 

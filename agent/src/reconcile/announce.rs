@@ -117,6 +117,6 @@ fn words(action: &Action) -> Option<(String, Option<String>)> {
         }
         Action::Rename { container, name } => Some((format!("Renaming service '{}' to '{name}'", container.name), None)),
         Action::SetRestartPolicy { container, .. } => Some((format!("Changing restart policy of '{}'", container.name), None)),
-        Action::AdoptImage { .. } | Action::Remember { .. } => None,
+        Action::ClearMarker { .. } | Action::AdoptImage { .. } | Action::Remember { .. } => None,
     }
 }

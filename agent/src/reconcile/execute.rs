@@ -51,6 +51,7 @@ pub(super) async fn carry_out(action: Action, tools: &Tools, progress: Progress)
         Action::TakeLock { app_id, services, force } => {
             done.broken = host.take_locks(app_id, &services, force.is_some()).await?;
         }
+        Action::ClearMarker { app_id, service } => host.clear_marker(app_id, &service).await?,
         Action::ReleaseLock { app_id, services } => host.release_locks(app_id, &services).await?,
         Action::Create { spec, start } => {
             let id = engine.create_container(&spec).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
-use holdfast_plan::memory::Memory;
+use holdfast_plan::memory::{Memory, Remember, Trial};
 use holdfast_plan::plan::{Input, Plan, plan};
 use holdfast_plan::policy::{Force, Policy};
 use holdfast_plan::target::{AppId, DeviceTarget};
@@ -105,6 +105,7 @@ impl Reconciler {
     /// Runs until the shutdown channel says so, then lets running steps end within [`DRAIN`]. Containers go on.
     pub async fn run(mut self) {
         let mut locks = self.tools.host.lock_changes();
+        self.resume_trials().await;
         let mut look_at = Some(Instant::now());
         loop {
             self.channels.tick.store(self.tools.clock.now().boot_ms, Ordering::Relaxed);
@@ -138,6 +139,20 @@ impl Reconciler {
                 Woke::Tick => {}
                 Woke::Shutdown => return self.drain().await,
             }
+        }
+    }
+
+    /// Trials go on after a start of the agent, with a clock of their own and one more start on record.
+    async fn resume_trials(&mut self) {
+        let since_boot_ms = Some(self.tools.clock.now().boot_ms);
+        let resumed = |(app_uuid, trial): (&String, &Trial)| {
+            let trial = Trial { starts: trial.starts.saturating_add(1), since_boot_ms, ..trial.clone() };
+            Remember::BeginTrial { app_uuid: app_uuid.clone(), trial }
+        };
+        let changes: Vec<Remember> = self.memory.trials.iter().map(resumed).collect();
+        if !changes.is_empty() {
+            self.commit(changes.iter().cloned().map(Change::Remember).collect()).await;
+            changes.iter().for_each(|change| self.memory.apply(change));
         }
     }
 

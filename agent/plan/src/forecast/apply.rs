@@ -57,6 +57,11 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
         Action::Kill { container } => current.engine.containers.retain(|c| c.id != container.id),
         Action::Rename { container, name } => on(current, &container.id, |c| rename(c, name)),
         Action::SetRestartPolicy { container, policy } => on(current, &container.id, |c| c.spec.options.restart = *policy),
+        Action::ClearMarker { app_id, service } => {
+            if let Some(services) = current.locks.handed_over.get_mut(app_id) {
+                services.remove(service);
+            }
+        }
         Action::Remember { change } => memory.apply(change),
     }
 }

@@ -6,8 +6,9 @@ use super::draft::{Draft, World};
 use super::need::{Need, Present, assess};
 use super::networks::{self, Networks};
 use super::start::{Candidate, blocker};
+use super::trial::{self, Verdict};
 use super::volumes::{self, Volumes};
-use super::{Action, Named, Reason, departed, images, locking};
+use super::{Action, Named, Reason, departed, handover, images, locking};
 use crate::container::{NetworkMode, specify};
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
@@ -34,17 +35,22 @@ pub(super) fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor:
     let Some(release) = &app.release else {
         return departed::plan_empty_app(draft, world, app);
     };
-    let unsettled = draft.unsettled_by(|draft| Round::of(draft, world, supervisor, app, release).plan(draft));
-    if !unsettled {
-        settle(draft, app, release);
+    let mut round = None;
+    let unsettled = draft.unsettled_by(|draft| round.insert(Round::of(draft, world, supervisor, app, release)).plan(draft));
+    let candidates = round.iter().flat_map(|round| round.candidates.values());
+    match trial::judge(draft, app, release, candidates, !unsettled) {
+        Verdict::Settle if !unsettled => settle(draft, app, release),
+        Verdict::Settle | Verdict::Wait => {}
     }
 }
 
 /// Records the release as settled and gives the locks back, both in one round (behaviour §3.4).
 fn settle(draft: &mut Draft<'_>, app: &App, release: &Release) {
     let memory = draft.input.memory;
-    if memory.settled.get(&app.uuid).is_none_or(|settled| settled.commit != release.commit) {
-        let settled = Settled { app_id: app.id, commit: release.commit.clone() };
+    let known = memory.settled.get(&app.uuid);
+    if known.is_none_or(|settled| settled.commit != release.commit || settled.fingerprint != app.fingerprint) {
+        let (fingerprint, document) = (app.fingerprint.clone(), (*app.document).clone());
+        let settled = Settled { app_id: app.id, commit: release.commit.clone(), fingerprint, document };
         let change = Remember::Settle { app_uuid: app.uuid.clone(), settled };
         let why = Reason::ReleaseComplete { commit: release.commit.clone() };
         draft.step(Some(&app.name), None, Action::Remember { change }, why);
@@ -59,6 +65,8 @@ struct Round<'a> {
     candidates: BTreeMap<&'a str, Candidate<'a>>,
     /// Containers nothing in the release stands for: removed services and older duplicates.
     surplus: Vec<(&'a Container, Reason)>,
+    /// Old containers beside the new ones they hand over to.
+    handing_over: Vec<(&'a Container, &'a Container)>,
     supervisor: &'a Networks,
     networks: Networks,
     volumes: Volumes,
@@ -79,6 +87,7 @@ impl<'a> Round<'a> {
             release,
             candidates: BTreeMap::new(),
             surplus: Vec::new(),
+            handing_over: Vec::new(),
             supervisor,
             networks,
             volumes,
@@ -86,7 +95,12 @@ impl<'a> Round<'a> {
         };
         for (name, service) in &release.services {
             let present = Present::of(by_service.remove(name.as_str()).unwrap_or_default().into_iter());
-            round.surplus.extend(present.others.into_iter().map(|container| (container, Reason::Duplicate)));
+            for other in present.others {
+                match present.newest {
+                    Some(new) if other.handing_over && !new.handing_over => round.handing_over.push((other, new)),
+                    _ => round.surplus.push((other, Reason::Duplicate)),
+                }
+            }
             let image = world.image(&service.image);
             let recorded = draft.input.memory.images.get(&service.image.to_string());
             let engine_image = image.map(|i| i.id.as_str()).or(recorded.map(|record| record.engine_id.as_str()));
@@ -131,6 +145,7 @@ impl<'a> Round<'a> {
         if self.volumes.blocked {
             return;
         }
+        self.hand_over(draft, missing.is_empty());
         let missing: Vec<String> = missing.iter().map(|c| c.service.image.to_string()).collect();
         let switch = self.switch(&missing);
         if switch.is_empty() {
@@ -142,6 +157,7 @@ impl<'a> Round<'a> {
         if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
             return;
         }
+        trial::begin(draft, self.app, self.release);
         for (service, planned, ready) in switch {
             match planned {
                 Planned::Do(action, why) if ready => draft.step(Some(&self.app.name), Some(service), action, why),
@@ -175,10 +191,12 @@ impl<'a> Round<'a> {
         for (name, candidate) in &self.candidates {
             let label = (Some(self.app.name.as_str()), Some(*name));
             match &candidate.need {
-                Need::Start(container, why) => match self.start_blocker(candidate) {
-                    Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
-                    _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
-                },
+                Need::Start(container, why) => {
+                    match self.start_blocker(candidate).or_else(|| needs_reboot(draft, candidate, container)) {
+                        Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
+                        _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
+                    }
+                }
                 Need::Bury(container) => {
                     draft.step(label.0, label.1, Action::Kill { container: Named::of(container) }, Reason::Dead);
                 }
@@ -205,6 +223,15 @@ impl<'a> Round<'a> {
             let ready = images_ready || kills_first(candidate);
             let (planned, ready) = match &candidate.need {
                 Need::Keep | Need::Start(..) | Need::Bury(_) => continue,
+                Need::Replace(container, _) | Need::Rename(container)
+                    if handover::applies(candidate, container, self.is_changing(container)) =>
+                {
+                    if images_ready {
+                        continue;
+                    } else {
+                        (waiting(), false)
+                    }
+                }
                 Need::Rename(_) | Need::Replace(..) if !ready => (waiting(), false),
                 Need::Rename(container) => (self.rename(candidate, container), true),
                 Need::Stop(container) => {
@@ -235,8 +262,27 @@ impl<'a> Round<'a> {
         if let Some(reason) = self.start_blocker(candidate) {
             return (Planned::Wait(reason), false);
         }
-        let start = candidate.service.running && !candidate.stopped;
-        (Planned::Do(Action::Create { spec: Box::new(candidate.wanted.clone()), start }, Reason::NotThereYet), true)
+        let action = Action::Create { spec: Box::new(candidate.wanted.clone()), start: candidate.starts_at_once() };
+        (Planned::Do(action, Reason::NotThereYet), true)
+    }
+
+    /// Hand-overs need no lock: nothing stops before the new container says so (behaviour §7).
+    fn hand_over(&self, draft: &mut Draft<'_>, images_ready: bool) {
+        for (old, new) in &self.handing_over {
+            let Some(candidate) = self.candidates.get(new.service.as_str()) else { continue };
+            handover::finish(draft, self.app, candidate, old, new);
+        }
+        for candidate in self.candidates.values().filter(|_| images_ready) {
+            let (Need::Replace(container, _) | Need::Rename(container)) = &candidate.need else { continue };
+            if handover::applies(candidate, container, self.is_changing(container)) {
+                trial::begin(draft, self.app, self.release);
+                handover::begin(draft, self.app, candidate, container, self.start_blocker(candidate));
+            }
+        }
+    }
+
+    fn is_changing(&self, container: &Container) -> bool {
+        changing_object(container, &[&self.networks, self.supervisor], &self.volumes).is_some()
     }
 
     /// All services of the present and the wanted release (behaviour §6).
@@ -244,6 +290,12 @@ impl<'a> Round<'a> {
         let surplus = self.surplus.iter().map(|(container, _)| container.service.clone());
         self.release.services.keys().cloned().chain(surplus).collect()
     }
+}
+
+/// A service that asks for a reboot first is started by the first run of the machine after its container was made.
+fn needs_reboot(draft: &Draft<'_>, candidate: &Candidate<'_>, container: &Container) -> Option<Reason> {
+    let booted_ms = draft.input.facts.boot_time_ms?;
+    (candidate.requires_reboot() && container.created_ms >= booted_ms).then_some(Reason::WaitingForReboot)
 }
 
 /// What is planned for a service under the locks.

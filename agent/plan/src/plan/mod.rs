@@ -3,6 +3,7 @@
 mod app;
 mod departed;
 mod draft;
+mod handover;
 mod images;
 mod locking;
 mod need;
@@ -10,6 +11,7 @@ mod networks;
 mod reason;
 mod start;
 mod step;
+mod trial;
 mod volumes;
 
 pub use reason::{Reason, Wait};
@@ -74,7 +76,11 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
     for app in input.target.apps.values().filter(|app| app::is_managed(app)) {
-        app::plan_app(&mut draft, &world, &supervisor, app);
+        // A release that failed its trial is not tried again: the one settled before it stands in for it.
+        match trial::stand_in(&mut draft, app) {
+            Some(settled) => app::plan_app(&mut draft, &world, &supervisor, &settled),
+            None => app::plan_app(&mut draft, &world, &supervisor, app),
+        }
     }
     departed::plan_departed(&mut draft, &world);
     images::plan_removal(&mut draft, &world);

@@ -39,6 +39,16 @@ pub enum Reason {
     VolumeWouldLoseData { name: String, fields: Vec<String> },
     KeptForGrace { until_ms: Option<i64> },
     WatchOnly { why: String },
+    HandOver,
+    HandedOver,
+    HandOverTimedOut,
+    WaitingForHandOver { deadline_boot_ms: i64 },
+    WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
+    WaitingForReboot,
+    TrialBegins,
+    TrialFailed { commit: String, why: String },
+    TargetMovedOn,
+    Rejected { commit: String, why: String, restored: String },
 }
 
 /// Something that is not done now.
@@ -100,6 +110,23 @@ impl std::fmt::Display for Reason {
             Reason::KeptForGrace { until_ms: None } => f.write_str(
                 "volumes of an app that left the target are kept: the grace period cannot be counted until the clock is set",
             ),
+            Reason::HandOver => f.write_str("the old container hands over to the new one"),
+            Reason::HandedOver => f.write_str("the new container has taken over"),
+            Reason::HandOverTimedOut => {
+                f.write_str("the new container did not say that it has taken over; the time for it is up")
+            }
+            // No times in the texts: a text is announced when it changes.
+            Reason::WaitingForHandOver { .. } => f.write_str("waiting for the new container to say that it has taken over"),
+            Reason::WaitingForHealth { service, state, .. } => write!(f, "the new release is on trial: {service} is {state}"),
+            Reason::WaitingForReboot => {
+                f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
+            }
+            Reason::TrialBegins => f.write_str("the new release begins its trial"),
+            Reason::TrialFailed { commit, why } => write!(f, "release {commit} failed its trial: {why}"),
+            Reason::TargetMovedOn => f.write_str("the target asks for another release"),
+            Reason::Rejected { commit, why, restored } => {
+                write!(f, "release {commit} is rejected until the target changes, release {restored} was restored: {why}")
+            }
             Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
         }
     }

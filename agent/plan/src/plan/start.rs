@@ -23,6 +23,19 @@ pub(super) struct Candidate<'a> {
     pub stopped: bool,
 }
 
+impl Candidate<'_> {
+    /// Whether its label asks for a reboot between making and starting its container.
+    pub fn requires_reboot(&self) -> bool {
+        let label = self.service.labels.get("io.balena.update.requires-reboot");
+        label.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "on"))
+    }
+
+    /// Whether its container is started as soon as it is made.
+    pub fn starts_at_once(&self) -> bool {
+        self.service.running && !self.stopped && !self.requires_reboot()
+    }
+}
+
 /// Why a service cannot start yet; `None` when it can.
 pub(super) fn blocker(
     candidate: &Candidate<'_>,

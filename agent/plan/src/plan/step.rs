@@ -133,6 +133,13 @@ pub enum Action {
         /// New policy.
         policy: RestartPolicy,
     },
+    /// Remove the marker files of an earlier hand-over (behaviour §7).
+    ClearMarker {
+        /// App.
+        app_id: AppId,
+        /// Service.
+        service: String,
+    },
     /// Write to memory.
     Remember {
         /// What.
@@ -175,8 +182,13 @@ impl Step {
             | Action::Kill { container }
             | Action::Rename { container, .. }
             | Action::SetRestartPolicy { container, .. } => format!("container {}", container.name),
+            Action::ClearMarker { app_id, service } => format!("marker of {app_id}/{service}"),
             Action::Remember { change } => match change {
-                Remember::Settle { app_uuid, .. } | Remember::Unsettle { app_uuid } => format!("settled release of {app_uuid}"),
+                Remember::BeginTrial { app_uuid, .. }
+                | Remember::Reject { app_uuid, .. }
+                | Remember::ForgetRejected { app_uuid }
+                | Remember::Settle { app_uuid, .. }
+                | Remember::Unsettle { app_uuid } => format!("settled release of {app_uuid}"),
                 Remember::Depart { app_id, .. } | Remember::ForgetDeparture { app_id } => format!("departure of app {app_id}"),
                 Remember::Image(record) => format!("image {}", record.image),
                 Remember::ForgetImage { image } => format!("image {image}"),

@@ -32,6 +32,12 @@ pub struct App {
     pub class: AppClass,
     /// Whether this is the host OS's application, which is not the agent's to manage (behaviour §12).
     pub is_host: bool,
+    /// This app's part of the document, kept with a settled release so that it can be restored.
+    #[serde(skip)]
+    pub document: std::sync::Arc<serde_json::Value>,
+    /// Tells two documents apart cheaply.
+    #[serde(skip)]
+    pub fingerprint: String,
     /// The wanted release; `None` means that every service of the app is removed.
     pub release: Option<Release>,
 }

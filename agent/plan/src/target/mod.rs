@@ -12,7 +12,7 @@ pub use app::{App, AppClass, Release};
 pub use image::ImageRef;
 pub use network::{IpamPool, NetworkSpec};
 pub use offence::{Offence, RefusedApp, TargetError};
-pub use parse::parse;
+pub use parse::{app_from_document, parse};
 pub use service::{Condition, Dependency, MountSource, NetworkChoice, Service, ServiceMount, ServiceNetwork, Strategy};
 pub use volume::VolumeSpec;
 
