@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::engine::{Engine, RegistryAuth};
 use crate::events::Event;
 use crate::host::Host;
+use crate::policy::Zone;
 use crate::store::Store;
 
 /// Chooses the credentials for an image's registry, if any (protocol §11).
@@ -30,6 +31,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Registry credentials.
     pub auth_for: AuthFor,
+    /// The device's time zone, for windows.
+    pub zone: Arc<Zone>,
     /// Device uuid.
     pub uuid: String,
     /// Cloud address; `None` when unmanaged.

@@ -6,7 +6,7 @@ use holdfast_plan::current::EngineState;
 use holdfast_plan::target::{AppId, DeviceTarget};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::truthy;
+use crate::policy::truthy;
 use crate::store::Change;
 
 /// The label that gives a service a key (protocol §18.3).

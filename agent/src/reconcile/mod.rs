@@ -9,14 +9,12 @@ mod execute;
 mod failures;
 mod inputs;
 mod keys;
-mod policy;
 mod request;
 mod round;
 mod running;
 mod view;
 
 pub use inputs::{Channels, Tools};
-pub use policy::{override_requested, truthy};
 pub use request::{Request, TargetInForce};
 pub use round::Reconciler;
 pub use view::{Doing, Fault, Phase, View};

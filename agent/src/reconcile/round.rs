@@ -17,11 +17,12 @@ use tokio::time::{Instant, sleep_until};
 use super::announce::Announcer;
 use super::execute::{self, StepError};
 use super::running::{Ended, Running};
-use super::{Channels, Fault, Phase, Request, TargetInForce, Tools, View, failures, keys, policy};
+use super::{Channels, Fault, Phase, Request, TargetInForce, Tools, View, failures, keys};
 use crate::clock::until;
 use crate::engine::{EngineError, EngineEvent, EngineInfo, Events};
 use crate::events::Level;
 use crate::host::{DeviceInfo, HostError};
+use crate::policy::{self, Circumstances};
 use crate::store::{Change, Loaded};
 
 /// The slow full look that is the safety net under the engine's events.
@@ -213,8 +214,16 @@ impl Reconciler {
         self.provide_keys(&target, &current).await;
         let facts = self.facts();
         let grace_ms = i64::try_from(self.tools.volume_grace.as_millis()).unwrap_or(i64::MAX);
-        let policy = policy::evaluate(&target.config, self.force.as_ref(), &current.engine, &self.memory, grace_ms);
         let now = self.tools.clock.now();
+        let policy = policy::evaluate(&Circumstances {
+            config: &target.config,
+            request: self.force.as_ref(),
+            engine: &current.engine,
+            memory: &self.memory,
+            volume_grace_ms: grace_ms,
+            zone: &self.tools.zone,
+            now,
+        });
         let plan = plan(&Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now });
         failures::prune(&mut self.memory.failures, &plan, now.boot_ms, |key| self.running.has(key));
         self.announcer.waits(&plan, now.wall_ms);

@@ -1,5 +1,9 @@
 //! What is allowed right now, already evaluated: windows, overrides, grace periods.
 
+mod window;
+
+pub use window::{Opening, Windows};
+
 use serde::Serialize;
 
 /// Whether something may be done now.
