@@ -90,8 +90,8 @@ fn one(part: &str, windows: &mut Vec<Window>) -> Result<(), String> {
 fn days_of(text: &str) -> Result<Vec<i64>, String> {
     let day = |name: &str| {
         let name = name.trim().to_ascii_lowercase();
-        let known = |day: &&str| name.len() >= 3 && (name == **day || (name.starts_with(*day) && name.ends_with("day")));
-        DAYS.iter().position(|day| known(&day)).map(|index| index as i64).ok_or_else(|| format!("\"{name}\" is not a day"))
+        let known = |day: &str| name.len() >= 3 && (name == day || (name.starts_with(day) && name.ends_with("day")));
+        DAYS.iter().position(|day| known(day)).map(|index| index as i64).ok_or_else(|| format!("\"{name}\" is not a day"))
     };
     match text.split_once('-') {
         None => Ok(vec![day(text)?]),
