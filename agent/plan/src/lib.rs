@@ -12,6 +12,7 @@
 //! the steps, and looks again; no step relies on memory of an earlier one.
 
 pub mod container;
+pub mod contract;
 pub mod current;
 pub mod facts;
 pub mod forecast;

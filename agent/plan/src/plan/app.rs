@@ -10,6 +10,7 @@ use super::trial::{self, Verdict};
 use super::volumes::{self, Volumes};
 use super::{Action, Named, Reason, departed, handover, images, locking};
 use crate::container::{NetworkMode, specify};
+use crate::contract;
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
 use crate::target::{App, RefusedApp, Release, Strategy};
@@ -26,8 +27,25 @@ pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     draft.note(name, None, Reason::Refused { offences });
 }
 
+/// Plans one app as far as its contracts let it run on this device (behaviour §9).
+pub(super) fn plan_accepted(draft: &mut Draft<'_>, world: &World<'_>, supervisor: &Networks, app: &App) {
+    match contract::judge(app, draft.input.facts) {
+        contract::Verdict::Accepted => plan_app(draft, world, supervisor, app),
+        contract::Verdict::Without(reduced, violations) => {
+            for violation in violations {
+                draft.note(&app.name, Some(&violation.service), Reason::LeftOut { unmet: violation.unmet });
+            }
+            plan_app(draft, world, supervisor, &reduced);
+        }
+        contract::Verdict::Rejected(violations) => {
+            let services = violations.into_iter().map(|v| format!("{} requires {}", v.service, v.unmet)).collect();
+            draft.note(&app.name, None, Reason::ContractUnmet { services });
+        }
+    }
+}
+
 /// Plans one app; settles it when nothing is left to do.
-pub(super) fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App) {
+fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App) {
     if draft.input.memory.departed.contains_key(&app.id) {
         let change = Remember::ForgetDeparture { app_id: app.id };
         draft.step(Some(&app.name), None, Action::Remember { change }, Reason::NotThereYet);

@@ -77,10 +77,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
     for app in input.target.apps.values().filter(|app| app::is_managed(app)) {
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
-        match trial::stand_in(&mut draft, app) {
-            Some(settled) => app::plan_app(&mut draft, &world, &supervisor, &settled),
-            None => app::plan_app(&mut draft, &world, &supervisor, app),
-        }
+        let stand_in = trial::stand_in(&mut draft, app);
+        app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
     }
     departed::plan_departed(&mut draft, &world);
     images::plan_removal(&mut draft, &world);

@@ -45,6 +45,8 @@ pub enum Reason {
     WaitingForHandOver { deadline_boot_ms: i64 },
     WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
     WaitingForReboot,
+    ContractUnmet { services: Vec<String> },
+    LeftOut { unmet: String },
     TrialBegins,
     TrialFailed { commit: String, why: String },
     TargetMovedOn,
@@ -121,6 +123,12 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForReboot => {
                 f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
             }
+            Reason::ContractUnmet { services } => write!(
+                f,
+                "Some releases were rejected due to having unmet requirements: {}; the running release is left as it is",
+                services.join("; ")
+            ),
+            Reason::LeftOut { unmet } => write!(f, "Not running containers because of contract violations: it requires {unmet}"),
             Reason::TrialBegins => f.write_str("the new release begins its trial"),
             Reason::TrialFailed { commit, why } => write!(f, "release {commit} failed its trial: {why}"),
             Reason::TargetMovedOn => f.write_str("the target asks for another release"),
@@ -135,6 +143,6 @@ impl std::fmt::Display for Reason {
 impl Reason {
     /// Whether this is only worth knowing: the device is where it should be all the same.
     pub fn is_note(&self) -> bool {
-        matches!(self, Reason::KeptForGrace { .. })
+        matches!(self, Reason::KeptForGrace { .. } | Reason::LeftOut { .. })
     }
 }
