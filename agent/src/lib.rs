@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod engine;
 pub mod events;
 pub mod host;
+pub mod lock;
 pub mod reconcile;
 pub mod settings;
 pub mod store;
