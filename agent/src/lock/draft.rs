@@ -42,11 +42,13 @@ impl<'a> Draft<'a> {
         match rustix::fs::linkat(self.root, &self.name, folder, name, AtFlags::empty()) {
             // File systems without hard links, and kernels that keep us from linking a file we gave away: an exclusive
             // rename does the same.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-                rustix::fs::renameat_with(self.root, &self.name, folder, name, RenameFlags::NOREPLACE)
-            }
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => self.move_to(folder, name),
             linked => linked,
         }
+    }
+
+    fn move_to(&self, folder: &Folder, name: &str) -> Result<(), Errno> {
+        rustix::fs::renameat_with(self.root, &self.name, folder, name, RenameFlags::NOREPLACE)
     }
 }
 
@@ -73,4 +75,24 @@ fn fill(file: &std::os::fd::OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
     }
     rustix::fs::fchmod(file, Mode::from_raw_mode(LOCK_MODE))?;
     rustix::fs::fdatasync(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, Folder};
+    use crate::lock::holder::{Holder, holder};
+    use rustix::io::Errno;
+
+    /// The way for file systems without hard links is as exclusive as the other.
+    #[test]
+    fn an_exclusive_move_takes_a_free_lock_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::root(dir.path()).unwrap().unwrap();
+        assert_eq!(Draft::write(&folder).unwrap().move_to(&folder, "updates.lock"), Ok(()));
+        assert_eq!(holder(&folder, "updates.lock"), Ok(Holder::Agent));
+        std::fs::write(dir.path().join("resin-updates.lock"), "theirs").unwrap();
+        assert_eq!(Draft::write(&folder).unwrap().move_to(&folder, "resin-updates.lock"), Err(Errno::EXIST));
+        assert_eq!(std::fs::read_to_string(dir.path().join("resin-updates.lock")).unwrap(), "theirs");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
+    }
 }
