@@ -6,6 +6,7 @@ pub mod engine;
 pub mod events;
 pub mod host;
 pub mod policy;
+pub mod lock;
 pub mod reconcile;
 pub mod settings;
 pub mod store;
