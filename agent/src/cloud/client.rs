@@ -227,3 +227,6 @@ fn http_client(settings: &ClientSettings<'_>, base: &Url) -> Result<reqwest::Cli
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tls;

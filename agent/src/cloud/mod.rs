@@ -12,7 +12,7 @@ mod client;
 mod error;
 mod poll;
 mod registry_host;
-//pub mod report;
+pub mod report;
 mod retry;
 mod roots;
 mod timing;

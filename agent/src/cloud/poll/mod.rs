@@ -15,7 +15,8 @@ use holdfast_plan::target::DeviceTarget;
 use tokio::sync::{mpsc, watch};
 
 use self::held::Held;
-use self::wake::{Wake, next_wake, stopped};
+pub(super) use self::wake::stopped;
+use self::wake::{Wake, next_wake};
 use super::{Cloud, CloudError, CloudView, PollNow, Retry, TargetAnswer, Timing};
 use crate::clock::Clock;
 use crate::store::{Change, Store, StoredTarget};
