@@ -6,5 +6,7 @@ pub mod engine;
 pub mod events;
 pub mod host;
 pub mod reconcile;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod settings;
 pub mod store;
