@@ -5,6 +5,8 @@
 //! the cloud and the registry are real servers on 127.0.0.1 and belong in no simulation.
 
 pub mod cloud;
+pub mod engine;
+pub mod faults;
 pub mod listener;
 pub mod program;
 pub mod registry;
