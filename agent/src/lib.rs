@@ -8,5 +8,7 @@ pub mod host;
 pub mod policy;
 pub mod lock;
 pub mod reconcile;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod settings;
 pub mod store;
