@@ -6,15 +6,15 @@
 mod support;
 
 use serde_json::Value;
-use support::{Device, Engine};
+use support::Engine;
 
 #[test]
 fn it_shows_the_main_job_and_leaves_nothing_behind() {
     let Some(engine) = Engine::own() else { return };
     // Its embedded registry has to be where the engine can reach it.
-    let binary = env!("CARGO_BIN_EXE_holdfast");
+    let binary = support::binary().into_string().expect("a plain path");
     let address = format!("DOCKER_HOST=unix://{}", engine.socket().display());
-    let (ok, shown) = engine.run_in_network(&["env", &address, binary, "demo", "--engine", "docker", "--exit"]);
+    let (ok, shown) = engine.run_in_network(&["env", &address, &binary, "demo", "--engine", "docker", "--exit"]);
     assert!(ok, "{shown}");
     assert!(shown.to_lowercase().contains("docker"), "it says which engine it uses: {shown}");
 
@@ -33,8 +33,8 @@ fn it_refuses_an_engine_that_has_supervised_containers() {
     let theirs = serde_json::json!({ "Image": image, "Labels": { "io.balena.supervised": "true" } });
     engine.call("POST", "/containers/create?name=main_1_2_abc", &theirs);
     let address = format!("DOCKER_HOST=unix://{}", engine.socket().display());
-    let binary = env!("CARGO_BIN_EXE_holdfast");
-    let (ok, shown) = engine.run_in_network(&["env", &address, binary, "demo", "--engine", "docker", "--exit"]);
+    let binary = support::binary().into_string().expect("a plain path");
+    let (ok, shown) = engine.run_in_network(&["env", &address, &binary, "demo", "--engine", "docker", "--exit"]);
     assert!(!ok, "{shown}");
     let there = engine.call("GET", "/containers/json?all=1", &Value::Null).json();
     assert_eq!(there.as_array().map(Vec::len), Some(1), "and touches nothing: {there}");

@@ -10,17 +10,11 @@ use std::time::Duration;
 
 use support::{App, Cloud, Device, Engine, Release, Role, Service, check, long_run, wait_for};
 
-/// Bytes a process caused to be written to storage, by the kernel's count.
-fn bytes_written(pid: u32) -> u64 {
-    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).expect("the kernel counts");
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).expect("write_bytes is among it");
-    line.trim().parse().expect("a number")
-}
-
 #[test]
 fn a_target_that_is_met_is_left_alone() {
     let Some(engine) = Engine::shared() else { return };
     let mut device = Device::on(&engine);
+    device.set("RUST_LOG", "info");
     let cloud = Cloud::of(&device);
     let app = App::new();
     let release = Release::new("only")
@@ -39,7 +33,7 @@ fn a_target_that_is_met_is_left_alone() {
     });
 
     let (from, reports, polls) = (support::seconds_now(), cloud.reports().len(), cloud.polls().len());
-    let (files, written) = (device.data_files(), bytes_written(device.pid()));
+    let (files, written) = (device.data_files(), device.bytes_written());
     std::thread::sleep(Duration::from_secs(if long_run() { 300 } else { 20 }));
     let repositories: Vec<String> =
         containers.iter().filter_map(|c| Some(c.inspect["Config"]["Image"].as_str()?.split('@').next()?.to_owned())).collect();
@@ -53,6 +47,6 @@ fn a_target_that_is_met_is_left_alone() {
     assert!(polled[polls..].iter().all(|poll| poll.status == 304 || poll.status == 0), "and the answer was always: nothing new");
     assert_eq!(engine.events_between(from, support::seconds_now(), &words), Vec::<String>::new());
     assert_eq!(device.data_files(), files, "no file of the data directory changed");
-    assert_eq!(bytes_written(device.pid()), written, "and nothing else was written to storage");
+    assert_eq!(device.bytes_written(), written, "and nothing else was written to storage");
     assert_eq!(cloud.reports()[reports..], [] as [serde_json::Value; 0]);
 }

@@ -92,7 +92,7 @@ engine_stop() {
 # Ends one process by its id, if it is still ours: gently first, so that dockerd stops its containers.
 engine_end_process() {
   local pid=$1 dir=$2 tenths
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir/" || return 0
+  { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$dir/" || return 0
   kill "$pid" 2>/dev/null || return 0
   for tenths in $(seq 150); do
     [ -d "/proc/$pid" ] || return 0
@@ -110,7 +110,7 @@ engine_end_orphans() {
   for file in /proc/[0-9]*/cmdline; do
     pid=${file#/proc/} pid=${pid%/cmdline}
     [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
-    tr '\0' ' ' <"$file" 2>/dev/null | grep -qF "$dir/exec/" || continue
+    { tr '\0' ' ' <"$file"; } 2>/dev/null | grep -qF "$dir/exec/" || continue
     for shim in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do kill -KILL "$shim" 2>/dev/null || true; done
     kill -KILL "$pid" 2>/dev/null || true
   done

@@ -1,12 +1,18 @@
 # Runs cargo's tests suite by suite, keeps cargo's output in a log each, and adds up what they report.
 
-PASSED=0 FAILED=0 SKIPPED=0
+PASSED=0 FAILED=0 SKIPPED=0 SKIPPED_ENGINE=0
+SUITE_LIMIT_SECONDS=${SUITE_LIMIT_SECONDS:-900}
+SUITE_PID=
 
 # suite NAME cargo-arguments…: one line when it went well, the failures in full when not.
 suite() {
   local name=$1 log="$LOGS/$1.log" code=0 start=$SECONDS passed failed skipped
   shift
-  timeout --kill-after=10 "${SUITE_LIMIT_SECONDS:-900}" cargo test "$@" >"$log" 2>&1 || code=$?
+  # In the background, so that an interrupt is handled at once; `timeout` takes its children along.
+  timeout --kill-after=10 "$SUITE_LIMIT_SECONDS" cargo test "$@" >"$log" 2>&1 &
+  SUITE_PID=$!
+  wait "$SUITE_PID" || code=$?
+  SUITE_PID=
   read -r passed failed skipped < <(suite_counts "$log")
   # A suite that ended badly without saying so (does not compile, crashed, ran out of time) is one failure.
   [ "$code" = 0 ] || [ "$failed" -gt 0 ] || failed=1

@@ -1,11 +1,13 @@
 //! A root file system as a tar stream: a static busybox, names for it, and one file that makes the layer unique.
 
 /// Names under which the busybox is called.
-const NAMES: &[&str] = &["sh", "cat", "echo", "env", "false", "httpd", "kill", "ls", "mkdir", "rm", "sleep", "test", "touch", "true", "wget"];
+const NAMES: &[&str] =
+    &["sh", "cat", "echo", "env", "false", "httpd", "kill", "ls", "mkdir", "rm", "sleep", "test", "touch", "true", "wget"];
 
 /// The archive of an image whose content differs for every `variant`.
 pub fn root_file_system(variant: &str) -> Vec<u8> {
-    let busybox = std::fs::read("/bin/busybox").or_else(|_| std::fs::read("/usr/bin/busybox")).expect("busybox-static is installed");
+    let busybox =
+        std::fs::read("/bin/busybox").or_else(|_| std::fs::read("/usr/bin/busybox")).expect("busybox-static is installed");
     let mut tar = Vec::with_capacity(busybox.len() + 64 * 1024);
     for folder in ["bin/", "tmp/", "www/"] {
         entry(&mut tar, folder, b'5', 0o755, "", &[]);

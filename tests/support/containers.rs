@@ -69,8 +69,11 @@ impl Engine {
     pub fn wait_running(&self, app: &App, commit: &str, services: &[&str]) -> Vec<Container> {
         wait_for(&format!("{services:?} of {commit} to run"), || {
             let there = self.containers(app);
-            let running: Vec<&str> =
-                there.iter().filter(|c| c.running && c.name.ends_with(&format!("_{commit}"))).map(|c| c.service.as_str()).collect();
+            let running: Vec<&str> = there
+                .iter()
+                .filter(|c| c.running && c.name.ends_with(&format!("_{commit}")))
+                .map(|c| c.service.as_str())
+                .collect();
             let shown: Vec<String> = there.iter().map(|c| format!("{} running={}", c.name, c.running)).collect();
             check(running == services && there.len() == services.len(), format!("{shown:?}"))?;
             Ok(there)
@@ -79,7 +82,11 @@ impl Engine {
 
     /// Runs a command in a container; its exit code and output.
     pub fn exec(&self, id: &str, command: &[&str]) -> (i64, String) {
-        let made = self.call("POST", &format!("/containers/{id}/exec"), &json!({ "Cmd": command, "AttachStdout": true, "AttachStderr": true }));
+        let made = self.call(
+            "POST",
+            &format!("/containers/{id}/exec"),
+            &json!({ "Cmd": command, "AttachStdout": true, "AttachStderr": true }),
+        );
         let exec = made.json()["Id"].as_str().expect("an id").to_owned();
         let output = self.call("POST", &format!("/exec/{exec}/start"), &json!({ "Detach": false, "Tty": false }));
         let code = wait_for("the command's exit code", || {

@@ -25,6 +25,11 @@ pub struct Answer {
     pub stderr: String,
 }
 
+/// The binary under test: the one cargo built, unless another is named (the one for devices, say).
+pub fn binary() -> OsString {
+    std::env::var_os("HOLDFAST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_holdfast").into())
+}
+
 /// A device. Dropping it kills its agent and, when the test failed, prints the agent's log.
 pub struct Device {
     pub uuid: String,
@@ -87,6 +92,11 @@ impl Device {
         self.environment.insert(name, value.into());
     }
 
+    /// Leaves a variable to the agent's default.
+    pub fn unset(&mut self, name: &'static str) {
+        self.environment.remove(name);
+    }
+
     /// A path in the device's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -115,7 +125,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_holdfast"), "run"]);
+        command.args(["--pdeathsig", "KILL", "--"]).arg(binary()).arg("run");
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
@@ -186,7 +196,7 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        let mut command = Command::new(binary());
         self.equip(&mut command);
         let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
         Answer {
@@ -209,6 +219,13 @@ impl Device {
     /// Size and modification time of every file in the data directory.
     pub fn data_files(&self) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
         files_below(&self.path("data"))
+    }
+
+    /// Bytes the agent caused to be written to storage, by the kernel's count.
+    pub fn bytes_written(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid())).expect("the kernel counts");
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).expect("write_bytes is among it");
+        line.trim().parse().expect("a number")
     }
 
     /// What SQLite itself says of the database.

@@ -102,7 +102,8 @@ impl Engine {
     /// only looks: `exec`, health checks.
     pub fn events_between(&self, from: f64, to: f64, words: &[&str]) -> Vec<String> {
         let events = self.call("GET", &format!("/events?since={from:.6}&until={to:.6}"), &Value::Null).text();
-        let only_looks = |event: &Value| event["Action"].as_str().is_some_and(|a| a.starts_with("exec_") || a.starts_with("health_"));
+        let only_looks =
+            |event: &Value| event["Action"].as_str().is_some_and(|a| a.starts_with("exec_") || a.starts_with("health_"));
         events
             .lines()
             .filter(|line| words.iter().any(|word| line.contains(word)))
@@ -122,8 +123,11 @@ impl Engine {
 
     /// Fetches a page from a published port.
     pub fn fetch_published(&self, port: u64) -> Result<String, String> {
-        let (ok, page) = self.run_in_network(&["busybox", "wget", "-T", "3", "-q", "-O", "-", &format!("http://127.0.0.1:{port}/")]);
-        if ok { Ok(page) } else { Err(format!("port {port} does not answer")) }
+        // Not with the static busybox: its name resolution crashes outside the system it was built for.
+        let script = format!(r"exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 3 cat <&3");
+        let (ok, answer) = self.run_in_network(&["bash", "-c", &script]);
+        let page = answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned());
+        page.filter(|_| ok).ok_or_else(|| format!("port {port} does not answer: {answer}"))
     }
 }
 

@@ -54,7 +54,7 @@ impl Engine {
     fn push(&self, repository: &str) -> String {
         let progress = self.call("POST", &format!("/images/{repository}/push?tag=made"), &Value::Null).text();
         let lines = progress.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let digest = lines.filter_map(|line| line["aux"]["Digest"].as_str().map(str::to_owned)).last();
+        let digest = lines.filter_map(|line| line["aux"]["Digest"].as_str().map(str::to_owned)).next_back();
         digest.unwrap_or_else(|| panic!("pushing {repository}: {progress}"))
     }
 

@@ -16,10 +16,10 @@ mod images;
 mod target;
 
 pub use cloud::Cloud;
-pub use holdfast::sandbox::cloud::Failure;
 pub use containers::Container;
-pub use device::{Answer, Device};
+pub use device::{Answer, Device, binary};
 pub use engine::{Engine, seconds_now};
+pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
 pub use target::{App, Release, Service, device_target};
 
