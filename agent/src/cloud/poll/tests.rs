@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use holdfast_plan::policy::Now;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, advance};
 
 use super::*;

@@ -7,7 +7,7 @@ use holdfast_plan::current::{Container, ContainerState};
 use holdfast_plan::plan::{Action, Step};
 use holdfast_plan::target::{App, ImageRef, Release, Service};
 
-use super::Picture;
+use super::picture::Picture;
 use super::status::ServiceStatus;
 
 /// The service's status: that of its container of this release, if there is one, else that of its image.
