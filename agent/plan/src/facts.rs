@@ -11,6 +11,8 @@ use crate::target::AppId;
 pub struct Facts {
     /// Device uuid.
     pub uuid: String,
+    /// The device's name, given to containers when they are created.
+    pub device_name: Option<String>,
     /// Device type slug, for example `raspberrypi4-64`.
     pub device_type: Option<String>,
     /// Architecture slug, for example `aarch64`.

@@ -306,6 +306,7 @@ impl Reconciler {
     fn facts(&self) -> Facts {
         Facts {
             uuid: self.tools.uuid.clone(),
+            device_name: self.target.as_ref().map(|t| t.target.name.clone()),
             device_type: self.device.device_type.clone(),
             device_arch: self.device.device_arch.clone(),
             os_version: self.device.os_version.clone(),

@@ -36,6 +36,7 @@ struct State {
     rng: Rng,
     faults: Faults,
     locks: BTreeMap<(AppId, String), Files>,
+    markers: BTreeSet<(AppId, String)>,
     info: DeviceInfo,
 }
 
@@ -62,6 +63,9 @@ fn holder(files: &Files) -> Option<LockHolder> {
 
 fn locks_of(state: &State) -> Locks {
     let mut locks = Locks::default();
+    for (app, service) in &state.markers {
+        locks.handed_over.entry(*app).or_default().insert(service.clone());
+    }
     for ((app, service), files) in &state.locks {
         if let Some(holder) = holder(files) {
             locks.held.entry(*app).or_default().insert(service.clone(), ServiceLock { holder });
@@ -109,7 +113,7 @@ impl SimHost {
             hostname: Some("simulated".into()),
             ..DeviceInfo::default()
         };
-        let state = Mutex::new(State { rng, faults: Faults::default(), locks: BTreeMap::new(), info });
+        let state = Mutex::new(State { rng, faults: Faults::default(), locks: BTreeMap::new(), markers: BTreeSet::new(), info });
         SimHost { shared: Arc::new(Shared { state, changed: watch::Sender::new(0), clock }) }
     }
 
@@ -151,6 +155,11 @@ impl SimHost {
             }
             free
         })
+    }
+
+    /// The new container of a hand-over says that it has taken over.
+    pub fn mark(&self, app: AppId, service: &str) {
+        self.change(|state| state.markers.insert((app, service.to_owned())));
     }
 
     /// The application removes its lock files.
@@ -227,6 +236,13 @@ impl Host for SimHost {
         let object = path(app, services.first().map_or("", String::as_str), LOCK_FILES[0]);
         let is_lost = self.enter("release_locks", &object).await?;
         self.change(|state| release(state, app, services));
+        if is_lost { Err(lost(&object)) } else { Ok(()) }
+    }
+
+    async fn clear_marker(&self, app: AppId, service: &str) -> Result<(), HostError> {
+        let object = path(app, service, "handover-complete");
+        let is_lost = self.enter("clear_marker", &object).await?;
+        self.change(|state| state.markers.remove(&(app, service.to_owned())));
         if is_lost { Err(lost(&object)) } else { Ok(()) }
     }
 

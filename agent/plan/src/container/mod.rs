@@ -3,14 +3,16 @@
 //! [`ContainerSpec`] is what the engine is given and what is read back from it; [`specify`] makes the wanted one from a
 //! service of the target, [`differences`] names the fields in which a present container differs from it.
 
-mod compare;
+mod comparison;
+mod environment;
+mod features;
 mod name;
 mod options;
 mod spec;
 mod specify;
 mod supervisor_network;
 
-pub use compare::differences;
+pub use comparison::differences;
 pub use name::{ContainerName, HANDING_OVER_PREFIX};
 pub use options::{
     DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,

@@ -10,6 +10,8 @@ mod reading;
 mod service;
 mod volume;
 
+pub(crate) use compose::labels::renamed as renamed_labels;
+
 pub use app::{App, AppClass, Release};
 pub use document::{app_from_document, parse};
 pub use image::ImageRef;

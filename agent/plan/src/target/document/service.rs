@@ -7,7 +7,7 @@ use crate::contract::requirements;
 use crate::target::compose::networks::{Names, Networking};
 use crate::target::compose::{depends_on, environment, labels, mounts, networks, options, ports, unsupported};
 use crate::target::reading::{Field, Findings, Section, Weight, expected};
-use crate::target::{NetworkChoice, Service};
+use crate::target::{ImageRef, NetworkChoice, Service};
 
 /// What a release defines and services refer to, by name.
 pub struct Defined<'a> {
@@ -60,8 +60,9 @@ pub fn read(field: &Field<'_>, name: &str, defined: &Defined<'_>, findings: &mut
         image_id: image_id.unwrap_or_default(),
         running: true,
         contract,
-        ..composed(field, defined, findings, image?)
+        ..composed(field, defined, findings)
     };
+    service.image = image?;
     service.running = running.unwrap_or(service.running);
     service.environment.extend(environment);
     service.labels.extend(labels);
@@ -69,8 +70,8 @@ pub fn read(field: &Field<'_>, name: &str, defined: &Defined<'_>, findings: &mut
     Some(service)
 }
 
-/// The part that stands in `composition`.
-fn composed(field: &Field<'_>, defined: &Defined<'_>, findings: &mut Findings, image: crate::target::ImageRef) -> Service {
+/// The part that stands in `composition`; who and what the service is remains to be filled in.
+fn composed(field: &Field<'_>, defined: &Defined<'_>, findings: &mut Findings) -> Service {
     let nothing = serde_json::Value::Null;
     let composition = rules::object(field, "composition", findings);
     let composition = composition.unwrap_or_else(|| field.member("composition", &nothing));
@@ -85,7 +86,7 @@ fn composed(field: &Field<'_>, defined: &Defined<'_>, findings: &mut Findings, i
         name: String::new(),
         id: 0,
         image_id: 0,
-        image,
+        image: ImageRef { host: None, name: String::new(), tag: None, digest: None },
         environment: environment::read(&mut section),
         labels: labels::read(&mut section),
         running: section.flag("running", Weight::Refuse).unwrap_or(true),
@@ -127,7 +128,7 @@ fn yield_to_owner(service: &mut Service, owner: &str, composition: &Field<'_>, f
     drop_and_name("dns", !std::mem::take(&mut options.dns).is_empty());
 }
 
-fn image(field: &Field<'_>, findings: &mut Findings) -> Option<crate::target::ImageRef> {
+fn image(field: &Field<'_>, findings: &mut Findings) -> Option<ImageRef> {
     let text = rules::short_text(field, "image", findings)?;
     match text.parse() {
         Ok(image) => Some(image),
