@@ -135,6 +135,9 @@ impl ConfigFile {
     /// Returns what could not be done.
     pub fn settle(&self) -> Vec<SettingFault> {
         let in_force = self.read();
+        if in_force.repair == Repair::WriteBack {
+            log::info!("{}: its content is completed from {}", self.path.display(), self.good_path.display());
+        }
         let outcome = match (in_force.repair, &in_force.found, &in_force.copy) {
             (Repair::WriteBack, _, Some(copy)) => self.install(&copy.content, &copy.content, &in_force.found),
             (Repair::Nothing, Found::Decoded(bytes, _), _) => self.keep(good_content(&in_force, bytes), in_force.copy.as_ref()),
@@ -170,8 +173,10 @@ impl ConfigFile {
     /// A value that the next start would not take is not written.
     fn refuse_bad(&self, in_force: &InForce, changes: &[(&str, Option<Value>)]) -> Result<(), ConfigFileError> {
         let read = FromConfigJson::read(&in_force.document, None);
-        let bad = read.bad.iter().zip(&read.faults).find(|(bad, _)| changes.iter().any(|(key, _)| key == *bad));
-        bad.map_or(Ok(()), |(_, fault)| Err(self.error(format!("nothing was written: {fault}"))))
+        match changes.iter().find(|(key, _)| read.bad.contains(key)) {
+            Some((key, _)) => Err(self.error(format!("nothing was written: the new value of {key} is not valid"))),
+            None => Ok(()),
+        }
     }
 
     /// The three steps of a rewrite. A text that neither decodes nor is a mere tear is set aside first.

@@ -1,0 +1,124 @@
+//! What is stored and how it changes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use holdfast_plan::memory::{Memory, Remember};
+use holdfast_plan::target::AppId;
+
+/// The source of a target that was set on the device itself.
+pub const LOCAL_SOURCE: &str = "local";
+
+/// A target as it came, with the ETag that goes with it. The text is the authority; it is parsed again at every start.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredTarget {
+    /// The cloud it came from (`apiEndpoint`), or [`LOCAL_SOURCE`]. A target of another cloud or device is not this device's.
+    pub source: String,
+    /// The device it is for.
+    pub uuid: String,
+    /// The cloud's ETag.
+    pub etag: Option<String>,
+    /// The body as received.
+    pub body: String,
+}
+
+impl StoredTarget {
+    /// Whether storing this target makes an earlier one useless: that of another device, and that of another cloud once
+    /// this one comes from a cloud. A local target stays beside the cloud's.
+    pub fn replaces(&self, source: &str, uuid: &str) -> bool {
+        uuid != self.uuid || (self.source != LOCAL_SOURCE && source != self.source && source != LOCAL_SOURCE)
+    }
+}
+
+impl fmt::Debug for StoredTarget {
+    /// Without the body: it is long and holds the fleet's variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = format_args!("{} bytes", self.body.len());
+        let mut target = f.debug_struct("StoredTarget");
+        target.field("source", &self.source).field("uuid", &self.uuid).field("etag", &self.etag).field("body", &size).finish()
+    }
+}
+
+/// Whose local-API key it is: a service's, or (`None`) the global one.
+pub type KeyOwner = Option<(AppId, String)>;
+
+/// Everything the agent starts from.
+#[derive(Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// The target of the source and uuid asked for.
+    pub target: Option<StoredTarget>,
+    /// What decisions remember.
+    pub memory: Memory,
+    /// Local-API keys.
+    pub api_keys: BTreeMap<KeyOwner, String>,
+    /// Other values by name.
+    pub values: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Loaded {
+    /// Without keys; of values only the names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("target", &self.target)
+            .field("memory", &self.memory)
+            .field("api_keys", &self.api_keys.keys())
+            .field("values", &self.values.keys())
+            .finish()
+    }
+}
+
+/// One change. A commit of several is one transaction.
+#[derive(Clone, PartialEq)]
+pub enum Change {
+    /// A new target takes force.
+    Target(StoredTarget),
+    /// Memory of decisions.
+    Remember(Remember),
+    /// A local-API key was made.
+    ApiKey {
+        /// Whose.
+        owner: KeyOwner,
+        /// 32 hex digits, lower case.
+        key: String,
+    },
+    /// A named value was set or (`None`) removed.
+    Value {
+        /// Name.
+        name: String,
+        /// Value.
+        value: Option<String>,
+    },
+}
+
+impl fmt::Debug for Change {
+    /// Without keys and values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Target(target) => f.debug_tuple("Target").field(target).finish(),
+            Change::Remember(remember) => f.debug_tuple("Remember").field(remember).finish(),
+            Change::ApiKey { owner, .. } => f.debug_struct("ApiKey").field("owner", owner).finish_non_exhaustive(),
+            Change::Value { name, value: Some(_) } => f.debug_struct("Value").field("set", name).finish_non_exhaustive(),
+            Change::Value { name, value: None } => f.debug_struct("Value").field("remove", name).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let target = StoredTarget { source: "s".into(), uuid: "u".into(), etag: None, body: "hunter2".into() };
+        let key = Change::ApiKey { owner: Some((5, "main".into())), key: "hunter2".into() };
+        let value = Change::Value { name: "n".into(), value: Some("hunter2".into()) };
+        let loaded = Loaded {
+            target: Some(target.clone()),
+            api_keys: [(None, "hunter2".to_owned())].into(),
+            values: [("n".to_owned(), "hunter2".to_owned())].into(),
+            ..Loaded::default()
+        };
+        let shown = format!("{:?} {key:?} {value:?} {loaded:?}", Change::Target(target));
+        assert!(!shown.contains("hunter2") && shown.contains("7 bytes") && shown.contains("main"), "{shown}");
+    }
+}
