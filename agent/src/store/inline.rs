@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use holdfast_plan::memory::{ImageRecord, Remember};
+use holdfast_plan::memory::{ImageRecord, Remember, Trial};
 
 use super::change::{Change, Loaded, StoredTarget};
 use super::error::StoreError;
@@ -80,12 +80,16 @@ impl State {
     }
 }
 
-/// An image comes back from a file in the normal form of its reference.
+/// What comes back from a file: an image in the normal form of its reference, for example.
 fn as_stored(remember: Remember) -> Remember {
     match remember {
         Remember::Image(record) => {
             let image = record.image.to_string().parse().unwrap_or_else(|_| record.image.clone());
             Remember::Image(ImageRecord { image, ..record })
+        }
+        // What belongs to one run of the agent is not stored.
+        Remember::BeginTrial { app_uuid, trial } => {
+            Remember::BeginTrial { app_uuid, trial: Trial { since_boot_ms: None, ..trial } }
         }
         other => other,
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use holdfast_plan::memory::{ImageRecord, Remember, Settled};
+use holdfast_plan::memory::{ImageRecord, Rejected, Remember, Settled, Trial};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
@@ -47,7 +47,7 @@ fn everything() -> Vec<Change> {
     };
     vec![
         Change::Target(target(CLOUD, "u1", r#"{"u1":{"name":"n","apps":{}}}"#)),
-        Change::Remember(Remember::Settle { app_uuid: "app".into(), settled: Settled { app_id: 5, commit: "c0ffee".into() } }),
+        Change::Remember(Remember::Settle { app_uuid: "app".into(), settled: settled(5, "c0ffee") }),
         Change::Remember(Remember::Depart { app_id: 6, at_ms: 1 }),
         Change::Remember(Remember::Image(record)),
         Change::Remember(Remember::Stop { app_id: 5, service: "main".into(), stopped: true }),
@@ -55,6 +55,11 @@ fn everything() -> Vec<Change> {
         Change::ApiKey { owner: Some((5, "main".into())), key: "1".repeat(32) },
         value("name", "local"),
     ]
+}
+
+fn settled(app_id: u64, commit: &str) -> Settled {
+    let document = serde_json::json!({ "id": app_id, "releases": { commit: {} } });
+    Settled { app_id, commit: commit.to_owned(), fingerprint: "f".into(), document }
 }
 
 /// Runs something on the store's connection and waits for it.
@@ -234,8 +239,15 @@ fn any_change() -> impl Strategy<Value = Change> {
     });
     let remember = prop_oneof![
         (name.clone(), id.clone(), name.clone())
-            .prop_map(|(app_uuid, app_id, commit)| Remember::Settle { app_uuid, settled: Settled { app_id, commit } }),
+            .prop_map(|(app_uuid, app_id, commit)| Remember::Settle { app_uuid, settled: settled(app_id, &commit) }),
         name.clone().prop_map(|app_uuid| Remember::Unsettle { app_uuid }),
+        (name.clone(), name.clone(), 0_u32..3).prop_map(|(app_uuid, commit, starts)| Remember::BeginTrial {
+            app_uuid,
+            trial: Trial { commit, starts, since_boot_ms: Some(1) }
+        }),
+        (name.clone(), name.clone(), name.clone())
+            .prop_map(|(app_uuid, commit, why)| Remember::Reject { app_uuid, rejected: Rejected { commit, why } }),
+        name.clone().prop_map(|app_uuid| Remember::ForgetRejected { app_uuid }),
         (id.clone(), 0_i64..3).prop_map(|(app_id, at_ms)| Remember::Depart { app_id, at_ms }),
         id.clone().prop_map(|app_id| Remember::ForgetDeparture { app_id }),
         (id.clone(), name.clone(), any::<bool>()).prop_map(|(app_id, service, stopped)| Remember::Stop {

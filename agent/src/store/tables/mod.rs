@@ -6,6 +6,7 @@
 mod api_key;
 mod decision;
 mod image;
+mod release;
 mod target;
 mod value;
 
@@ -18,6 +19,7 @@ use super::change::{Change, Loaded};
 pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     target::load(connection, source, uuid, &mut loaded)?;
+    release::load(connection, &mut loaded.memory)?;
     decision::load(connection, &mut loaded.memory)?;
     image::load(connection, &mut loaded.memory)?;
     loaded.api_keys = api_key::load(connection)?;
@@ -31,6 +33,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Target(target) => target::write(connection, target),
         Change::Remember(Remember::Image(record)) => image::write(connection, record),
         Change::Remember(Remember::ForgetImage { image }) => image::forget(connection, image),
+        Change::Remember(remember) if release::write(connection, remember)? => Ok(()),
         Change::Remember(remember) => decision::write(connection, remember),
         Change::ApiKey { owner, key } => api_key::write(connection, owner, key),
         Change::Value { name, value } => value::write(connection, name, value.as_deref()),

@@ -3,5 +3,7 @@ DROP TABLE api_key;
 DROP TABLE image;
 DROP TABLE stopped_service;
 DROP TABLE departed_app;
+DROP TABLE rejected_release;
+DROP TABLE trial;
 DROP TABLE settled_release;
 DROP TABLE stored_target;

@@ -10,11 +10,28 @@ CREATE TABLE stored_target (
   PRIMARY KEY (source, uuid)
 ) STRICT;
 
--- The release an app runs entirely.
+-- The release an app runs entirely, with the app as the target described it then: what is restored when a later release
+-- fails its trial.
 CREATE TABLE settled_release (
   app_uuid       TEXT NOT NULL PRIMARY KEY CHECK (app_uuid <> ''),
   app_id         INTEGER NOT NULL CHECK (app_id >= 0),
-  release_commit TEXT NOT NULL
+  release_commit TEXT NOT NULL,
+  fingerprint    TEXT NOT NULL, -- of the document: the same one is not written again
+  document       TEXT NOT NULL CHECK (json_valid(document))
+) STRICT;
+
+-- A release that is being tried.
+CREATE TABLE trial (
+  app_uuid       TEXT NOT NULL PRIMARY KEY CHECK (app_uuid <> ''),
+  release_commit TEXT NOT NULL,
+  starts         INTEGER NOT NULL CHECK (starts >= 0) -- of the agent during the trial
+) STRICT, WITHOUT ROWID;
+
+-- A release that failed its trial, until the target asks for another.
+CREATE TABLE rejected_release (
+  app_uuid       TEXT NOT NULL PRIMARY KEY CHECK (app_uuid <> ''),
+  release_commit TEXT NOT NULL,
+  why            TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Apps that left the target while something of them is still there.
