@@ -1,5 +1,8 @@
 //! holdfast, the agent: a library so that suites and benches can reach in, one binary for the device.
 
+pub mod api;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod cloud;
 pub mod engine;
@@ -8,3 +11,4 @@ pub mod host;
 pub mod reconcile;
 pub mod settings;
 pub mod store;
+pub mod version;

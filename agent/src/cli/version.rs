@@ -1,0 +1,25 @@
+//! `holdfast version`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::output::{print, print_json};
+use crate::version::{AGENT_VERSION, COMPATIBLE_VERSION};
+
+/// Arguments of `version`.
+#[derive(Debug, clap::Args)]
+pub(super) struct VersionArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: VersionArgs) -> anyhow::Result<ExitCode> {
+    if args.json {
+        print_json(&json!({ "version": AGENT_VERSION, "compatible_version": COMPATIBLE_VERSION }))?;
+    } else {
+        print(&format!("holdfast {AGENT_VERSION} (compatible with balena-supervisor {COMPATIBLE_VERSION})\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
