@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod engine;
 pub mod events;
 pub mod host;
+pub mod log_output;
 pub mod reconcile;
 pub mod settings;
 pub mod store;

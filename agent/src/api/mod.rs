@@ -41,5 +41,5 @@ pub use moment::{Ago, Ahead};
 pub use planned::{PlanAnswer, PlannedStep, Preview, PreviewStep, Previewed};
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
-pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, PhaseRow, RefusedRow};
-pub use status::{ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
+pub use status::{RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};

@@ -42,6 +42,15 @@ async fn unknown_paths_and_wrong_methods() {
 }
 
 #[tokio::test]
+async fn forms_are_understood() {
+    let mut served = Given::default().serve().await;
+    let request = "POST /v1/update HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+                   content-length: 17\r\nconnection: close\r\n\r\nforce=on&cancel=0";
+    assert!(raw(&served, request.as_bytes()).await.starts_with("HTTP/1.1 204"));
+    assert!(matches!(served.requests.try_recv().unwrap(), Request::Look { force: true, cancel: false, .. }));
+}
+
+#[tokio::test]
 async fn bodies_that_are_too_large() {
     let served = Given::default().serve().await;
     let (status, message) = served.refused("POST", "/v1/update", &"x".repeat(70_000)).await;

@@ -61,8 +61,8 @@ mod tests {
             ..HeldLock::default()
         };
         let ours = HeldLock { app: "hall".into(), service: "door".into(), holder: "agent".into(), ..HeldLock::default() };
-        let expected = "  APP      SERVICE  HELD BY      SINCE  FILE\n  \
-                        kitchen  main     application  5 min  updates.lock\n  \
+        let expected = "  APP      SERVICE  HELD BY       SINCE  FILE\n  \
+                        kitchen  main     application   5 min  updates.lock\n  \
                         hall     door     agent (half)\n\n\
                         Held up\n  main: kitchen on its way to release 0123456789abcdef\n";
         assert_eq!(locks(&LockList { locks: vec![held, ours] }, Paint::Plain), expected);

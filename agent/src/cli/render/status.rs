@@ -203,3 +203,6 @@ pub(super) fn refused_apps(page: &mut Page, refused: &[RefusedRow]) {
 fn fault_text(row: &FaultRow) -> String {
     format!("{}: {}", row.subject, row.message)
 }
+
+#[cfg(test)]
+mod tests;
