@@ -9,6 +9,7 @@ pub mod engine;
 pub mod events;
 pub mod host;
 pub mod log_output;
+pub mod policy;
 pub mod reconcile;
 pub mod settings;
 pub mod store;

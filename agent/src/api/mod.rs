@@ -38,7 +38,7 @@ pub use error::ApiError;
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead};
-pub use planned::{PlanAnswer, PlannedStep, Preview, PreviewStep, Previewed};
+pub use planned::{PlanAnswer, PlannedStep};
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};

@@ -97,10 +97,10 @@ mod tests {
 
     #[test]
     fn an_untrusted_clock_gives_no_dates() {
-        let lost = Now { wall_ms: None, boot_ms: 5_000 };
+        let lost = Now { wall_ms: None, machine_ms: 0, boot_ms: 5_000 };
         assert_eq!(Ago::from_boot(2_000, lost), Ago { ago_ms: 3_000, utc: None });
         assert_eq!(Ago::from_wall(1, lost), None);
-        let known = Now { wall_ms: Some(1_767_225_600_000), boot_ms: 5_000 };
+        let known = Now { wall_ms: Some(1_767_225_600_000), machine_ms: 0, boot_ms: 5_000 };
         assert_eq!(Ahead::from_boot(6_000, known).utc.as_deref(), Some("2026-01-01T00:00:01.000Z"));
         assert_eq!(Ahead::from_boot(1_000, known).in_ms, 0);
     }

@@ -29,7 +29,7 @@ pub(super) fn phase_sentence(view: &View) -> String {
             1 => "Applying the target: 1 step is running.".into(),
             steps => format!("Applying the target: {steps} steps are running."),
         },
-        Phase::Waiting => match view.plan.waiting.first() {
+        Phase::Waiting => match view.plan.waiting.iter().find(|wait| !wait.reason.is_note()) {
             Some(wait) => {
                 let whom = wait.service.as_ref().map_or_else(|| wait.app.clone(), |service| format!("{}/{service}", wait.app));
                 format!("Waiting: {whom}: {}", wait.reason)
@@ -61,6 +61,7 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Action::Kill { .. } => "kill",
         Action::Rename { .. } => "rename",
         Action::SetRestartPolicy { .. } => "set-restart-policy",
+        Action::ClearMarker { .. } => "clear-marker",
         Action::Remember { .. } => "remember",
     }
 }
@@ -91,6 +92,7 @@ pub(super) fn step_sentence(step: &Step) -> String {
         Action::Kill { .. } => format!("stop and remove the container of {service}"),
         Action::Rename { name, .. } => format!("rename the container of {service} to {name}"),
         Action::SetRestartPolicy { .. } => format!("change the restart policy of {service}"),
+        Action::ClearMarker { service, .. } => format!("remove the marker of an earlier hand-over of {service}"),
         Action::Remember { change } => remember_sentence(change),
     }
 }
@@ -98,6 +100,9 @@ pub(super) fn step_sentence(step: &Step) -> String {
 fn remember_sentence(change: &Remember) -> String {
     match change {
         Remember::Settle { settled, .. } => format!("record that release {} runs entirely", settled.commit),
+        Remember::BeginTrial { trial, .. } => format!("record that release {} is on trial", trial.commit),
+        Remember::Reject { rejected, .. } => format!("record that release {} is rejected", rejected.commit),
+        Remember::ForgetRejected { .. } => "forget the rejected release".into(),
         Remember::Unsettle { .. } => "record that no release runs any more".into(),
         Remember::Depart { .. } => "record that the app left the target".into(),
         Remember::ForgetDeparture { .. } => "forget that the app had left the target".into(),

@@ -1,14 +1,13 @@
 //! What handlers may see and whom they may ask.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
-use super::Preview;
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
-use crate::host::DeviceInfo;
 use crate::reconcile::{Fault, Request, View};
 use crate::store::Store;
 
@@ -36,10 +35,8 @@ pub struct ApiState {
     pub view: watch::Receiver<Arc<View>>,
     /// The cloud's.
     pub cloud: watch::Receiver<CloudView>,
-    /// The host's.
-    pub device: watch::Receiver<Arc<DeviceInfo>>,
     /// When the loop last ticked, ms since boot. Starts with the time the agent started.
-    pub last_tick_boot_ms: watch::Receiver<i64>,
+    pub tick: Arc<AtomicI64>,
     /// Asks for a poll.
     pub poll: mpsc::Sender<PollNow>,
     /// Asks the loop.
@@ -48,8 +45,6 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Plans to the end for a target without doing anything.
-    pub preview: Preview,
 }
 
 impl ApiState {

@@ -34,22 +34,21 @@ async fn locks(call: Call) -> Outcome {
 async fn stored_plan(call: Call) -> Outcome {
     let (view, now) = (call.state.view(), call.state.now());
     let Some(target) = view.target.clone() else {
-        return json(&PlanAnswer { target: "stored".into(), settled: true, complete: true, ..PlanAnswer::default() });
+        return json(&PlanAnswer { target: "stored".into(), settled: true, reaches_target: true, ..PlanAnswer::default() });
     };
-    let preview = call.state.preview.clone();
-    json(&aside(move || plan_answer(&preview, &view, &target, now, "stored")).await?)
+    json(&aside(move || plan_answer(&view, &target, now, "stored")).await?)
 }
 
 /// The plan for a target document that comes with the request. Nothing is stored, nothing is changed.
 async fn plan_for(call: Call) -> Outcome {
     let (view, now) = (call.state.view(), call.state.now());
-    let (preview, uuid, body) = (call.state.preview.clone(), call.state.identity.uuid.clone(), call.body);
+    let (uuid, body) = (call.state.identity.uuid.clone(), call.body);
     let answer = aside(move || {
         let document: Value = read_document(&body)?;
         drop(body);
         let target = parse(&document, &uuid).map_err(|cause| Refusal::bad(cause.to_string()))?;
         drop(document);
-        Ok(plan_answer(&preview, &view, &target, now, "document"))
+        Ok(plan_answer(&view, &target, now, "document"))
     });
     json(&answer.await??)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::ClientArgs;
-use super::output::{paint, print, print_json};
+use super::output::{paint, print, print_answer};
 use super::render;
 use crate::api::LockList;
 use crate::client;
@@ -17,11 +17,11 @@ pub(super) enum LockCommand {
 
 pub(super) async fn run(command: LockCommand) -> anyhow::Result<ExitCode> {
     let LockCommand::List(args) = command;
-    let locks: LockList = client::get(&args.socket(), "/v3/locks").await?.json()?;
+    let reply = client::get(&args.socket(), "/v3/locks").await?;
     if args.json {
-        print_json(&locks)?;
+        print_answer(&reply)?;
     } else {
-        print(&render::locks(&locks, paint()))?;
+        print(&render::locks(&reply.json::<LockList>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

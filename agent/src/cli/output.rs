@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::exit::means_closed;
 use super::render::Paint;
+use crate::client::Reply;
 
 /// The reader of our output went away. Ends the command without a word.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,11 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 /// Prints a value as JSON for people and programs alike.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Prints an answer's JSON as the agent wrote it, so that nothing it says is lost on a command line of another version.
+pub(super) fn print_answer(reply: &Reply) -> anyhow::Result<()> {
+    print(&format!("{}\n", String::from_utf8_lossy(&reply.body)))
 }
 
 /// Colours for standard output: on a terminal, unless `NO_COLOR` is set.

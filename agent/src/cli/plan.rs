@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::ClientArgs;
-use super::output::{paint, print, print_json};
+use super::output::{paint, print, print_answer};
 use super::render;
 use crate::api::PlanAnswer;
 use crate::client;
@@ -30,11 +30,10 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         None => client::get(&socket, "/v3/plan").await?,
         Some(file) => client::post(&socket, "/v3/plan", read(file)?).await?,
     };
-    let plan: PlanAnswer = reply.json()?;
     if args.client.json {
-        print_json(&plan)?;
+        print_answer(&reply)?;
     } else {
-        print(&render::plan(&plan, paint()))?;
+        print(&render::plan(&reply.json::<PlanAnswer>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

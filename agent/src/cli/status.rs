@@ -4,14 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::ClientArgs;
-use super::output::{is_terminal, paint, print, print_json};
+use super::output::{is_terminal, paint, print, print_answer};
 use super::render;
 use crate::api::Status;
 use crate::client::{self, ClientError};
 
+/// Where the status is.
+const PATH: &str = "/v3/status";
 /// How often `--watch` asks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Clears a terminal and goes to its top.
@@ -29,39 +32,39 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let socket = args.client.socket();
-    let first = ask(&socket).await?;
+    let first = client::get(&socket, PATH).await?;
     if args.watch {
-        return watch(&socket, first, args.client.json).await;
+        return watch(&socket, first.json()?, args.client.json).await;
     }
     if args.client.json {
-        print_json(&first)?;
+        print_answer(&first)?;
     } else {
-        print(&render::status(&first, paint()))?;
+        print(&render::status(&first.json::<Status>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(socket: &Path) -> Result<Status, ClientError> {
-    client::get(socket, "/v3/status").await?.json()
+async fn ask(socket: &Path) -> Result<Value, ClientError> {
+    client::get(socket, PATH).await?.json()
 }
 
 /// Shows the status whenever it changes; an agent that goes away is waited for, since it may be restarting.
-async fn watch(socket: &Path, first: Status, json: bool) -> anyhow::Result<ExitCode> {
+async fn watch(socket: &Path, first: Value, json: bool) -> anyhow::Result<ExitCode> {
     let (mut shown, mut status) = (None, Ok(first));
     loop {
         let essence = match &status {
-            Ok(status) => Ok(without_times(&serde_json::to_value(status)?)),
+            Ok(status) => Ok(without_times(status)),
             Err(error) => Err(ClientError::to_string(error)),
         };
         if json {
             if shown.as_ref() != Some(&essence) {
-                print(&line(&status)?)?;
+                print(&line(&status))?;
             }
         } else if is_terminal() {
             // Times go on, so a screen is always drawn anew.
-            print(&format!("{CLEAR}{}", page(&status)))?;
+            print(&format!("{CLEAR}{}", page(&status)?))?;
         } else if shown.as_ref() != Some(&essence) {
-            print(&format!("{}\n", page(&status)))?;
+            print(&format!("{}\n", page(&status)?))?;
         }
         shown = Some(essence);
         tokio::time::sleep(WATCH_INTERVAL).await;
@@ -69,20 +72,19 @@ async fn watch(socket: &Path, first: Status, json: bool) -> anyhow::Result<ExitC
     }
 }
 
-fn page(status: &Result<Status, ClientError>) -> String {
+fn page(status: &Result<Value, ClientError>) -> anyhow::Result<String> {
     match status {
-        Ok(status) => render::status(status, paint()),
-        Err(error) => format!("{error}\n"),
+        Ok(status) => Ok(render::status(&Status::deserialize(status)?, paint())),
+        Err(error) => Ok(format!("{error}\n")),
     }
 }
 
 /// One line of JSON.
-fn line(status: &Result<Status, ClientError>) -> anyhow::Result<String> {
-    let value = match status {
-        Ok(status) => serde_json::to_value(status)?,
-        Err(error) => serde_json::json!({ "error": error.to_string() }),
-    };
-    Ok(format!("{value}\n"))
+fn line(status: &Result<Value, ClientError>) -> String {
+    match status {
+        Ok(status) => format!("{status}\n"),
+        Err(error) => format!("{}\n", serde_json::json!({ "error": error.to_string() })),
+    }
 }
 
 /// A status without what changes by itself as time passes.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::ClientArgs;
-use super::output::{print, print_json};
+use super::output::{print_answer, print_json};
 use crate::client;
 
 /// What can be done with the target.
@@ -17,16 +17,16 @@ pub(super) enum TargetCommand {
 
 pub(super) async fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
     let TargetCommand::Show(args) = command;
-    let answer: Value = client::get(&args.socket(), "/v3/target").await?.json()?;
+    let reply = client::get(&args.socket(), "/v3/target").await?;
     if args.json {
-        print_json(&answer)?;
+        print_answer(&reply)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let answer: Value = reply.json()?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or("none");
     eprint(&format!("# from {}, for device {}, ETag {}\n", text("source"), text("uuid"), text("etag")));
     // The document alone on stdout: what comes out goes into `holdfast plan FILE`.
     print_json(answer.get("target").unwrap_or(&Value::Null))?;
-    print("")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -46,6 +46,14 @@ pub type LockChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
 pub struct DeviceInfo {
     /// `PRETTY_NAME` of os-release.
     pub os_version: Option<String>,
+    /// `ID` of os-release.
+    pub os_slug: Option<String>,
+    /// `VERSION_ID` (or the number in `VERSION`) of os-release.
+    pub os_semver: Option<String>,
+    /// The kernel's release, for example `5.15.34-v8`.
+    pub kernel_version: Option<String>,
+    /// NVIDIA's L4T version where the kernel or os-release names one (`-l4t-r32.7.1`).
+    pub l4t_version: Option<String>,
     /// `VARIANT_ID` of os-release.
     pub os_variant: Option<String>,
     /// `BALENA_BOARD_REV` or `RESIN_BOARD_REV` of os-release.
@@ -81,6 +89,9 @@ pub trait Host: Send + Sync {
 
     /// Removes the agent's own locks of these services; the application's are left.
     async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError>;
+
+    /// Removes the marker files that end a hand-over of this service (behaviour §7); gone is fine.
+    async fn clear_marker(&self, app: AppId, service: &str) -> Result<(), HostError>;
 
     /// Tells when lock folders change.
     fn lock_changes(&self) -> LockChanges;

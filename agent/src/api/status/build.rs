@@ -42,7 +42,7 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
 }
 
 fn device(state: &ApiState, view: &View) -> DeviceRow {
-    let host = state.device.borrow();
+    let host = &view.device;
     DeviceRow {
         uuid: state.identity.uuid.clone(),
         name: view.target.as_ref().map(|target| target.name.clone()).filter(|name| !name.is_empty()),

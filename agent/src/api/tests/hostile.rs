@@ -5,13 +5,12 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::pictures::settled;
 use super::*;
 
 fn impatient() -> Given {
     let short = Duration::from_millis(300);
     let limits = Limits { header_time: short, body_time: short, answer_time: short * 4, write_stall: short, ..Limits::default() };
-    Given { limits, view: settled(), ..Given::default() }
+    Given { limits, ..Given::default() }
 }
 
 /// Sends bytes as they are and reads until the server closes.
@@ -123,26 +122,18 @@ async fn many_half_open_connections_pass() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_is_given_up() {
     let mut given = impatient();
-    given.preview = Arc::new(|_, _, _| {
-        std::thread::sleep(Duration::from_secs(2));
-        Previewed::default()
-    });
+    given.store_time = Duration::from_secs(9);
     let served = given.serve().await;
-    let (status, message) = served.refused("GET", "/v3/plan", "").await;
+    let (status, message) = served.refused("GET", "/v3/target", "").await;
     assert_eq!((status, message.contains("could not answer within")), (503, true));
 }
 
 #[tokio::test]
 async fn a_stop_lets_requests_end_and_takes_the_socket_away() {
-    let mut given = Given { view: settled(), ..Given::default() };
-    given.preview = Arc::new(|_, _, _| {
-        std::thread::sleep(Duration::from_millis(300));
-        Previewed::default()
-    });
-    let mut served = given.serve().await;
+    let mut served = Given { stored: Some("{}"), store_time: Duration::from_millis(300), ..Given::default() }.serve().await;
     let socket = served.socket.clone();
     let _idle = UnixStream::connect(&socket).await.unwrap();
-    let running = tokio::spawn(async move { client::get(&socket, "/v3/plan").await });
+    let running = tokio::spawn(async move { client::get(&socket, "/v3/target").await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     served.stop().await;
     assert!(running.await.unwrap().is_ok(), "what runs is answered");

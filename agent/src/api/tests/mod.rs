@@ -6,14 +6,14 @@ mod pictures;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use holdfast_plan::plan::Plan;
 use holdfast_plan::policy::Now;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{ApiState, Identity, Limits, Preview, Previewed, bind, serve};
+use super::{ApiState, Identity, Limits, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
@@ -23,8 +23,8 @@ use crate::store::{Change, Loaded, Store, StoreError, StoreHealth, StoredTarget}
 
 pub(super) const UUID: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const CLOUD: &str = "https://api.example.com";
-/// 2026-01-01T00:00:00Z, a minute and 40 seconds after boot.
-pub(super) const NOW: Now = Now { wall_ms: Some(1_767_225_600_000), boot_ms: 100_000 };
+/// 2026-01-01T00:00:00Z, 400 seconds after boot.
+pub(super) const NOW: Now = Now { wall_ms: Some(1_767_225_600_000), machine_ms: 1_767_225_600_000, boot_ms: 400_000 };
 
 struct FixedClock;
 
@@ -37,11 +37,13 @@ impl Clock for FixedClock {
 struct FixedStore {
     open: bool,
     body: Option<&'static str>,
+    time: Duration,
 }
 
 #[async_trait::async_trait]
 impl Store for FixedStore {
     async fn load(&self, source: &str, uuid: &str) -> Result<Loaded, StoreError> {
+        tokio::time::sleep(self.time).await;
         if !self.open {
             return Err(StoreError::Failed { path: "/data/database.sqlite".into(), message: "disk I/O error".into() });
         }
@@ -71,7 +73,7 @@ pub(super) struct Given {
     pub last_tick_boot_ms: i64,
     pub store_open: bool,
     pub stored: Option<&'static str>,
-    pub preview: Preview,
+    pub store_time: Duration,
     pub limits: Limits,
     pub queue: usize,
 }
@@ -84,7 +86,7 @@ impl Default for Given {
             last_tick_boot_ms: NOW.boot_ms,
             store_open: true,
             stored: None,
-            preview: Arc::new(|_, _, _| Previewed::from(Plan::default())),
+            store_time: Duration::ZERO,
             limits: Limits::default(),
             queue: 1,
         }
@@ -119,15 +121,13 @@ impl Given {
         let identity = Identity { uuid: UUID.into(), target_source: CLOUD.into(), api_port: 48484, ..Identity::default() };
         let state = ApiState {
             identity,
-            view: watch::channel(Arc::new(self.view)).1,
+            view: watch::channel(Arc::new(View { device: Arc::new(device), ..self.view })).1,
             cloud: watch::channel(self.cloud).1,
-            device: watch::channel(Arc::new(device)).1,
-            last_tick_boot_ms: watch::channel(self.last_tick_boot_ms).1,
+            tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
             poll,
             requests: ask,
-            store: Arc::new(FixedStore { open: self.store_open, body: self.stored }),
+            store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
-            preview: self.preview,
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state, self.limits, async {

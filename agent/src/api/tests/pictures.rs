@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_plan::container::{ContainerSpec, Options};
-use holdfast_plan::current::{Container, ContainerState, Current, EngineState, Image, LockHolder, Locks, ServiceLock};
+use holdfast_plan::current::{Container, ContainerState, Current, EngineState, Image, LockHolder, ServiceLock};
 use holdfast_plan::memory::{Memory, Settled};
 use holdfast_plan::plan::{Action, Plan, Reason, Step, Wait};
 use holdfast_plan::target::{App, AppClass, DeviceTarget, NetworkChoice, NetworkSpec, Offence, RefusedApp, Release, Service};
@@ -82,8 +82,16 @@ fn target(commit: &str, digit: char) -> DeviceTarget {
         networks: [("default".to_owned(), NetworkSpec::default())].into(),
         volumes: BTreeMap::new(),
     };
-    let app =
-        App { id: 5, uuid: APP.into(), name: "kitchen".into(), class: AppClass::Fleet, is_host: false, release: Some(release) };
+    let app = App {
+        id: 5,
+        uuid: APP.into(),
+        name: "kitchen".into(),
+        class: AppClass::Fleet,
+        is_host: false,
+        document: Arc::default(),
+        fingerprint: String::new(),
+        release: Some(release),
+    };
     DeviceTarget { name: "pi".into(), apps: [(APP.to_owned(), app)].into(), ..DeviceTarget::default() }
 }
 
@@ -92,7 +100,7 @@ fn current(containers: Vec<Container>, images: Vec<Image>) -> Current {
 }
 
 fn settled_on(commit: &str) -> Arc<Memory> {
-    let settled = Settled { app_id: 5, commit: commit.into() };
+    let settled = Settled { app_id: 5, commit: commit.into(), fingerprint: String::new(), document: serde_json::Value::Null };
     Arc::new(Memory { target_stored: true, settled: [(APP.to_owned(), settled)].into(), ..Memory::default() })
 }
 
@@ -140,7 +148,7 @@ pub(super) fn locked() -> View {
         vec![image("main", '1'), image("main", '2'), image("db", 'd')],
     );
     let lock = LockHolder::Application { file: "updates.lock".into(), since_ms: NOW.wall_ms.map(|wall| wall - 300_000) };
-    current.locks = Locks { held: [(5, [("main".to_owned(), ServiceLock { holder: lock })].into())].into() };
+    current.locks.held = [(5, [("main".to_owned(), ServiceLock { holder: lock })].into())].into();
     let wait = |service: Option<&str>, reason| Wait { app: "kitchen".into(), service: service.map(Into::into), reason };
     let waiting = vec![
         wait(

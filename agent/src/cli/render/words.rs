@@ -48,7 +48,7 @@ pub(super) fn image(reference: &str) -> String {
 pub(super) fn bar(percent: u8) -> String {
     const CELLS: usize = 20;
     let full = usize::from(percent.min(100)) * CELLS / 100;
-    format!("[{}{}] {percent:>3} %", "#".repeat(full), "-".repeat(CELLS - full))
+    format!("[{}{}] {percent} %", "#".repeat(full), "-".repeat(CELLS - full))
 }
 
 /// Text without control characters: names and errors come from outside and must not steer the terminal.
@@ -91,9 +91,9 @@ mod tests {
     fn sizes_and_bars() {
         assert_eq!([size(0), size(1023), size(4096), size(1_500_000)], ["0 B", "1023 B", "4.0 KiB", "1.4 MiB"]);
         assert_eq!(size(u64::MAX), "16777216 TiB");
-        assert_eq!(bar(45), "[#########-----------]  45 %");
+        assert_eq!(bar(45), "[#########-----------] 45 %");
         assert_eq!(bar(100), "[####################] 100 %");
-        assert_eq!(bar(0), "[--------------------]   0 %");
+        assert_eq!(bar(0), "[--------------------] 0 %");
     }
 
     #[test]

@@ -160,7 +160,7 @@ App kitchen (5): release 1111111 -> 2222222, downloading
   old      exited (137)     1111111 -> none     0123456789ab
 
 Doing
-  [#########-----------]  45 % kitchen/main: download
+  [#########-----------] 45 % kitchen/main: download
     r.example.com/v2/main@sha256:0123456789abcdef0123456789abcdef (for 12 s)
 
 Waiting
