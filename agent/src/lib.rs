@@ -10,7 +10,10 @@ pub mod events;
 pub mod host;
 pub mod log_output;
 pub mod policy;
+pub mod lock;
 pub mod reconcile;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod version;

@@ -1,7 +1,19 @@
 //! The device below the agent: lock files, device information, disk space. The only room besides `settings` and `store`
-//! that reads and writes files of the host.
+//! that reads and writes files of the host; how update locks work lies in `lock`.
+
+mod address;
+mod device_type;
+mod disk;
+mod file;
+mod interface;
+mod netlink;
+mod os_release;
+mod system;
+
+pub use system::SystemHost;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::pin::Pin;
 
 use futures_util::Stream;
@@ -40,6 +52,15 @@ pub struct BrokenLock {
 
 /// Fires when something in the lock folders changed; never more often than a few times a second.
 pub type LockChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DiskSpace {
+    /// Its size, bytes.
+    pub total_bytes: u64,
+    /// What an ordinary user could still write, bytes; what is kept back for root does not count.
+    pub free_bytes: u64,
+}
 
 /// What is read from the host once at start and before planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -98,4 +119,12 @@ pub trait Host: Send + Sync {
 
     /// Reads the device's description.
     async fn device_info(&self) -> DeviceInfo;
+
+    /// Room on the file system that holds a path of the host.
+    ///
+    /// # Errors
+    /// When the path is missing, or where free space is not known.
+    async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {
+        Err(HostError::File { path: path.display().to_string(), message: "free space is not known".to_owned() })
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{AppId, AppUuid, NetworkSpec, Service, VolumeSpec};
+use super::{AppId, AppUuid, NetworkSpec, Offence, Service, VolumeSpec};
 
 /// What kind of application this is (protocol §3.3, `class`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,4 +55,7 @@ pub struct Release {
     pub networks: BTreeMap<String, NetworkSpec>,
     /// Volumes by their name in the release.
     pub volumes: BTreeMap<String, VolumeSpec>,
+    /// What the definitions of networks and volumes ask for and the agent does not do: path and why. That of services
+    /// stands in [`Service::unsupported`].
+    pub unsupported: Vec<Offence>,
 }

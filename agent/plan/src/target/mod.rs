@@ -1,18 +1,20 @@
 //! What is wanted: the target state of this device (protocol §3).
 
 mod app;
+mod compose;
+mod document;
 mod image;
 mod network;
 mod offence;
-mod parse;
+mod reading;
 mod service;
 mod volume;
 
 pub use app::{App, AppClass, Release};
+pub use document::{app_from_document, parse};
 pub use image::ImageRef;
 pub use network::{IpamPool, NetworkSpec};
 pub use offence::{Offence, RefusedApp, TargetError};
-pub use parse::{app_from_document, parse};
 pub use service::{Condition, Dependency, MountSource, NetworkChoice, Service, ServiceMount, ServiceNetwork, Strategy};
 pub use volume::VolumeSpec;
 

@@ -155,6 +155,13 @@ impl Service {
     pub fn strategy(&self) -> Strategy {
         Strategy::from_label(self.labels.get("io.balena.update.strategy").map(String::as_str))
     }
+
+    /// Whether the label `io.balena.features.<feature>` is switched on: `1`, `true` or `on` (protocol §18.3).
+    pub fn has_feature(&self, feature: &str) -> bool {
+        let is_feature = |label: &str| label.strip_prefix("io.balena.features.") == Some(feature);
+        let is_on = |value: &str| ["1", "true", "on"].iter().any(|on| value.eq_ignore_ascii_case(on));
+        self.labels.iter().any(|(label, value)| is_feature(label) && is_on(value))
+    }
 }
 
 impl Strategy {
