@@ -8,9 +8,9 @@ pub mod cloud;
 pub mod engine;
 pub mod events;
 pub mod host;
+pub mod lock;
 pub mod log_output;
 pub mod policy;
-pub mod lock;
 pub mod reconcile;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

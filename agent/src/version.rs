@@ -1,7 +1,4 @@
-//! The versions the agent goes by.
+//! The version the agent goes by.
 
-/// The agent's own version.
+/// The agent's own version. What it is compatible with is [`crate::cloud::SUPERVISOR_COMPATIBLE_VERSION`].
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The balena-supervisor level the agent is compatible with: what the cloud and release contracts compare against.
-pub const COMPATIBLE_VERSION: &str = "19.0.5";

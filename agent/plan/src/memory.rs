@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Numeric app id.
     pub app_id: AppId,

@@ -1,9 +1,10 @@
 //! Apps and services of the loop's picture in the protocol's words (protocol §6.3): what versions 1 to 3 all draw on.
 
-use holdfast_plan::current::{Container, ContainerState, Image};
+use holdfast_plan::current::{Container, Image};
 use holdfast_plan::plan::Action;
-use holdfast_plan::target::{App, AppClass, AppId, ImageRef, Release, Service};
+use holdfast_plan::target::{App, AppClass, AppId, DeviceTarget, ImageRef, Release, Service};
 
+use crate::cloud::report::{InFlight, Picture, ServiceStatus, UpdateStatus, service_status};
 use crate::reconcile::{Doing, View};
 
 /// One app of the target, or one that left it and still has containers.
@@ -30,28 +31,31 @@ pub(super) struct ServiceState<'a> {
     pub wanted: Option<&'a Service>,
     /// Its container: that of the wanted release if there is one, else the newest.
     pub container: Option<&'a Container>,
+    /// Whether `status` is that of `container`; otherwise it is about the wanted release, which has none yet.
+    pub is_of_container: bool,
     /// Whether the engine has the wanted image.
     pub image_present: bool,
     /// A step that works on it now.
     pub doing: Option<&'a Doing>,
-    /// `Downloading`, `Running`, …
-    pub status: &'static str,
+    /// What it is at, as it is reported to the cloud.
+    pub status: ServiceStatus,
+}
+
+impl ServiceState<'_> {
     /// Percent, while downloading.
-    pub progress: Option<u8>,
+    pub fn progress(&self) -> Option<u8> {
+        match self.status {
+            ServiceStatus::Downloading(percent) => Some(percent),
+            _ => None,
+        }
+    }
 }
 
 impl AppState<'_> {
     /// How far the wanted release is: the least advanced of its services (protocol §6.3).
-    pub fn update_status(&self) -> &'static str {
-        let rank = |service: &ServiceState<'_>| match (service.status, service.progress) {
-            ("Aborted", _) => 0,
-            (_, Some(0..100)) => 1,
-            ("Downloaded", _) => 2,
-            ("Installing" | "Installed" | "Awaiting handover", _) => 3,
-            _ => 4,
-        };
-        let least = self.services.iter().filter(|service| service.wanted.is_some()).map(rank).min().unwrap_or(4);
-        ["aborted", "downloading", "downloaded", "applying changes", "done"][least]
+    pub fn update_status(&self) -> UpdateStatus {
+        let wanted = self.services.iter().filter_map(|service| Some((service.status, service.wanted?)));
+        wanted.map(|(status, wanted)| status.update(wanted.running)).min().unwrap_or(UpdateStatus::Done)
     }
 }
 
@@ -109,19 +113,27 @@ fn wanted_service<'a>(view: &'a View, app: &App, release: &Release, service: &'a
         "" => container.release_id == Some(release.id),
         commit => commit == release.commit,
     };
-    let current = containers().filter(of_release).max_by_key(|container| container.created_ms);
-    let container = current.or_else(|| containers().max_by_key(|container| (container.is_up(), container.created_ms)));
-    let image_present = image(view, &service.image).is_some();
+    let current = containers().filter(of_release).max_by_key(|container| (!container.handing_over, container.created_ms));
     let fetching = view.doing.iter().find(|doing| fetches(doing, &service.image));
-    let doing = fetching.or_else(|| doing_with(view, &app.name, &service.name));
-    let (status, progress) = match (fetching, doing.and_then(volatile_status), current) {
-        (Some(fetching), _, _) => ("Downloading", Some(fetching.progress.unwrap_or(0))),
-        (None, Some(status), _) => (status, None),
-        (None, None, Some(container)) => (status_of(container.state), None),
-        (None, None, None) if image_present => ("Downloaded", None),
-        (None, None, None) => ("Downloading", Some(0)),
-    };
-    ServiceState { name: &service.name, wanted: Some(service), container, image_present, doing, status, progress }
+    ServiceState {
+        name: &service.name,
+        wanted: Some(service),
+        container: current.or_else(|| containers().max_by_key(|container| (container.is_up(), container.created_ms))),
+        is_of_container: current.is_some(),
+        image_present: image(view, &service.image).is_some(),
+        doing: fetching.or_else(|| doing_with(view, &app.name, &service.name)),
+        status: reported(view, app, release, service),
+    }
+}
+
+/// The status as the report to the cloud has it: one truth for both.
+fn reported(view: &View, app: &App, release: &Release, service: &Service) -> ServiceStatus {
+    let in_flight: Vec<InFlight<'_>> =
+        view.doing.iter().map(|doing| InFlight { step: &doing.step, progress: doing.progress }).collect();
+    let none = DeviceTarget::default();
+    let target = view.target.as_deref().unwrap_or(&none);
+    let picture = Picture { target, current: &view.current, memory: &view.memory, in_flight: &in_flight };
+    service_status(&picture, app, release, service)
 }
 
 /// Services that have containers and that `release` does not ask for.
@@ -132,9 +144,16 @@ fn services_to_go<'a>(view: &'a View, id: AppId, app: &str, release: Option<&Rel
     containers.dedup_by(|later, first| later.service == first.service);
     let state = |container: &'a Container| {
         let doing = doing_with(view, app, &container.service);
-        let status = doing.and_then(volatile_status).unwrap_or(status_of(container.state));
-        let name = &container.service;
-        ServiceState { name, wanted: None, container: Some(container), image_present: true, doing, status, progress: None }
+        let stops = doing.is_some_and(|d| matches!(d.step.action, Action::Stop { .. } | Action::Kill { .. }));
+        ServiceState {
+            name: &container.service,
+            wanted: None,
+            container: Some(container),
+            is_of_container: true,
+            image_present: true,
+            doing,
+            status: if stops { ServiceStatus::Stopping } else { ServiceStatus::at_rest(container.state) },
+        }
     };
     containers.into_iter().map(state).collect()
 }
@@ -159,27 +178,4 @@ fn fetches(doing: &Doing, wanted: &ImageRef) -> bool {
 fn doing_with<'a>(view: &'a View, app: &str, service: &str) -> Option<&'a Doing> {
     let mut doing = view.doing.iter().filter(|doing| !matches!(doing.step.action, Action::Fetch { .. }));
     doing.find(|doing| doing.step.app.as_deref() == Some(app) && doing.step.service.as_deref() == Some(service))
-}
-
-/// The status a service has while a step works on it.
-fn volatile_status(doing: &Doing) -> Option<&'static str> {
-    match doing.step.action {
-        Action::Create { .. } => Some("Installing"),
-        Action::Start { .. } => Some("Starting"),
-        Action::Stop { .. } | Action::Kill { .. } => Some("Stopping"),
-        _ => None,
-    }
-}
-
-/// The protocol's word for a container's state.
-pub(super) fn status_of(state: ContainerState) -> &'static str {
-    match state {
-        ContainerState::Created => "Installed",
-        ContainerState::Running => "Running",
-        ContainerState::Paused => "paused",
-        ContainerState::Restarting => "restarting",
-        ContainerState::Removing => "removing",
-        ContainerState::Exited => "exited",
-        ContainerState::Dead => "Dead",
-    }
 }

@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
-use crate::reconcile::{Fault, Request, View};
+use crate::reconcile::{Request, View};
+use crate::settings::SettingFault;
 use crate::store::Store;
 
 /// Who this device is: what stays the same while the agent runs.
@@ -23,7 +24,7 @@ pub struct Identity {
     /// Port of the local API over TCP, as reported.
     pub api_port: u16,
     /// What was wrong with the settings; stands until it is mended and the agent started again.
-    pub settings_faults: Vec<Fault>,
+    pub settings_faults: Vec<SettingFault>,
 }
 
 /// Everything the API has: pictures to read, and the channels on which requests are submitted.

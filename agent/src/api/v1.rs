@@ -12,10 +12,10 @@ use super::body::is_on;
 use super::release_state::{AppState, apps};
 use super::route::{BodyKind, Call, Route};
 use super::{ApiState, Health};
-use crate::cloud::PollNow;
+use crate::cloud::report::{ServiceStatus, UpdateStatus};
+use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::reconcile::{Phase, Request, View};
 use crate::store::StoreHealth;
-use crate::version::COMPATIBLE_VERSION;
 
 pub(super) static ROUTES: [Route; 4] = [
     Route {
@@ -135,13 +135,14 @@ async fn device(call: Call) -> Outcome {
         ip_address: &host.ip_address,
         os_version: host.os_version.as_deref(),
         mac_address: &host.mac_address,
-        supervisor_version: COMPATIBLE_VERSION,
+        supervisor_version: SUPERVISOR_COMPATIBLE_VERSION,
         update_pending: pending,
         update_failed: !view.memory.failures.is_empty(),
-        update_downloaded: pending && apps.iter().any(|app| app.update_status() == "downloaded"),
+        update_downloaded: pending && apps.iter().any(|app| app.update_status() == UpdateStatus::Downloaded),
         commit: first.filter(|_| !pending).and_then(|app: &AppState<'_>| app.settled),
-        status: first_service.map(|service| if service.status == "Running" { "Idle" } else { service.status }),
-        download_progress: first_service.and_then(|service| service.progress),
+        status: first_service
+            .map(|service| if service.status == ServiceStatus::Running { "Idle" } else { service.status.word() }),
+        download_progress: first_service.and_then(|service| service.progress()),
     })
 }
 

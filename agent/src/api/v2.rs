@@ -9,11 +9,12 @@ use serde_json::json as value;
 
 use super::answer::{Outcome, json};
 use super::moment::rfc3339;
-use super::release_state::{AppState, apps, image, status_of};
+use super::release_state::{AppState, ServiceState, apps, image};
 use super::route::{BodyKind, Call, Route};
 use super::v1::is_applying;
+use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
+use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::reconcile::View;
-use crate::version::COMPATIBLE_VERSION;
 
 pub(super) static ROUTES: [Route; 3] = [
     Route { method: Method::GET, path: "/v2/version", body: BodyKind::None, handler: |_| Box::pin(version()) },
@@ -27,7 +28,7 @@ pub(super) static ROUTES: [Route; 3] = [
 ];
 
 async fn version() -> Outcome {
-    json(&value!({ "status": "success", "version": COMPATIBLE_VERSION }))
+    json(&value!({ "status": "success", "version": SUPERVISOR_COMPATIBLE_VERSION }))
 }
 
 #[derive(Serialize)]
@@ -70,15 +71,14 @@ async fn state_status(call: Call) -> Outcome {
     let apps = apps(&view);
     let images: Vec<ImageRow<'_>> = apps.iter().flat_map(|app| image_rows(&view, app)).collect();
     let downloads: Vec<f64> = images.iter().filter_map(|image| image.download_progress).map(f64::from).collect();
-    let status_by_container = |container: &Container| {
-        let mut services = apps.iter().filter(|app| app.id == container.app_id).flat_map(|app| &app.services);
-        let worked_on =
-            services.find(|service| service.container.is_some_and(|c| c.id == container.id) && service.doing.is_some());
-        // A download is the image's state, not the container's.
-        worked_on.map(|service| service.status).filter(|status| *status != "Downloading").unwrap_or(status_of(container.state))
+    let status = |container: &Container| {
+        let services = apps.iter().filter(|app| app.id == container.app_id).flat_map(|app| &app.services);
+        // A download, and what comes of it, is the image's state and not that of the container that is still there.
+        let own = services.filter(|service| service.container.is_some_and(|c| c.id == container.id) && service.is_of_container);
+        own.map(|service| service.status).next().unwrap_or(ServiceStatus::at_rest(container.state)).word()
     };
     let containers = view.current.engine.containers.iter().map(|container| ContainerRow {
-        status: status_by_container(container),
+        status: status(container),
         service_name: &container.service,
         app_id: container.app_id,
         image_id: container.cloud_image_id,
@@ -98,18 +98,18 @@ async fn state_status(call: Call) -> Outcome {
 
 /// The images of an app that the engine has or that are being downloaded.
 fn image_rows<'a>(view: &'a View, app: &AppState<'a>) -> Vec<ImageRow<'a>> {
-    let row = |service: &super::release_state::ServiceState<'a>| {
+    let row = |service: &ServiceState<'a>| {
         let wanted = service.wanted?;
         let present = image(view, &wanted.image);
-        let downloading = service.status == "Downloading" && service.doing.is_some();
-        (present.is_some() || downloading).then(|| ImageRow {
+        let progress = service.progress().filter(|_| service.doing.is_some());
+        (present.is_some() || progress.is_some()).then(|| ImageRow {
             name: wanted.image.to_string(),
             app_id: app.id,
             service_name: service.name,
             image_id: wanted.image_id,
             docker_image_id: present.map(|image| image.id.as_str()),
-            status: if downloading { "Downloading" } else { "Downloaded" },
-            download_progress: service.progress.filter(|_| downloading),
+            status: if progress.is_some() { "Downloading" } else { "Downloaded" },
+            download_progress: progress,
         })
     };
     app.services.iter().filter_map(row).collect()
@@ -141,7 +141,7 @@ async fn applications(call: Call) -> Outcome {
     let refused = view.target.iter().flat_map(|target| &target.refused);
     for (uuid, refused) in refused {
         let (Some(name), Some(app_id)) = (&refused.name, refused.id) else { continue };
-        let (commit, update_status) = (refused.commit.as_deref(), "rejected");
+        let (commit, update_status) = (refused.commit.as_deref(), UpdateStatus::Rejected.word());
         answer.insert(name.as_str(), Application { app_id, app_uuid: uuid, commit, update_status, services: BTreeMap::new() });
     }
     let wanted = |app: &&AppState<'_>| view.target.as_ref().is_some_and(|target| target.apps.contains_key(app.uuid));
@@ -155,14 +155,14 @@ fn application<'a>(app: &AppState<'a>) -> Application<'a> {
     let release_id = app.wanted.map_or(0, |(_, id)| id);
     let services = app.services.iter().filter_map(|service| {
         let image = service.wanted?.image.to_string();
-        let row = ApplicationService { status: service.status, image, download_progress: service.progress, release_id };
+        let row = ApplicationService { status: service.status.word(), image, download_progress: service.progress(), release_id };
         Some((service.name, row))
     });
     Application {
         app_id: app.id,
         app_uuid: app.uuid,
         commit: app.wanted.map(|(commit, _)| commit),
-        update_status: app.update_status(),
+        update_status: app.update_status().word(),
         services: services.collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::client::ClientError;
+use crate::settings::SettingsError;
 
 /// Something failed; the cause chain is on stderr.
 pub(super) const FAILED: u8 = 1;
@@ -39,6 +40,9 @@ pub(super) fn code(outcome: anyhow::Result<ExitCode>) -> ExitCode {
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.downcast_ref::<SettingsError>().is_some()) {
+        return USAGE;
+    }
     match error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {
         Some(ClientError::NotReachable { .. }) => NOT_REACHABLE,
         Some(ClientError::Refused { status: HTTP_LOCKED, .. }) => LOCKED,
@@ -59,12 +63,15 @@ pub(super) fn means_closed(cause: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{Flags, Settings};
 
     #[test]
     fn codes_of_the_interface() {
         let refused = |status| anyhow::Error::new(ClientError::Refused { status, message: "m".into() });
         let away = ClientError::NotReachable { socket: "s".into(), cause: ErrorKind::NotFound.into() };
         assert_eq!(code_of(&anyhow::Error::new(away).context("asking")), NOT_REACHABLE);
+        let wrong = Settings::load(&Flags { poll_interval: Some("soon".into()), ..Flags::default() }, |_| None).unwrap_err();
+        assert_eq!(code_of(&wrong.into()), USAGE);
         assert_eq!(code_of(&refused(423)), LOCKED);
         assert_eq!(code_of(&refused(503)), FAILED);
         assert_eq!(code_of(&anyhow::anyhow!("other")), FAILED);

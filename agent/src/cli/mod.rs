@@ -2,6 +2,8 @@
 //! says; what they print is made by pure functions in `render`.
 
 mod arguments;
+#[cfg(feature = "sandbox")]
+mod demo;
 mod exit;
 mod healthy;
 mod lock;
@@ -38,6 +40,9 @@ struct Cli {
 enum Command {
     /// Run the agent in the foreground, logging to stderr.
     Run(Box<run::RunArgs>),
+    /// Show the whole main job on this machine with nothing set up: install, a held update, its release.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::DemoArgs),
     /// Show what the device runs, what is being done, and what is waited for.
     Status(status::StatusArgs),
     /// Show the steps to the stored target or to that of a file; nothing is changed.
@@ -76,6 +81,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => Box::pin(run::run(*args)).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
         Command::Status(args) => status::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Update(args) => update::run(args).await,
@@ -100,6 +107,9 @@ mod tests {
     fn every_command_of_the_interface_parses() {
         for line in [
             "run",
+            "run --socket /tmp/s --poll-interval 1m --engine sim:",
+            #[cfg(feature = "sandbox")]
+            "demo --engine sim --exit --json",
             "status",
             "status --watch --json --socket /tmp/s",
             "plan",

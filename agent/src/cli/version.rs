@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::output::{print, print_json};
-use crate::version::{AGENT_VERSION, COMPATIBLE_VERSION};
+use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
+use crate::version::AGENT_VERSION;
 
 /// Arguments of `version`.
 #[derive(Debug, clap::Args)]
@@ -17,9 +18,9 @@ pub(super) struct VersionArgs {
 
 pub(super) fn run(args: VersionArgs) -> anyhow::Result<ExitCode> {
     if args.json {
-        print_json(&json!({ "version": AGENT_VERSION, "compatible_version": COMPATIBLE_VERSION }))?;
+        print_json(&json!({ "version": AGENT_VERSION, "compatible_version": SUPERVISOR_COMPATIBLE_VERSION }))?;
     } else {
-        print(&format!("holdfast {AGENT_VERSION} (compatible with balena-supervisor {COMPATIBLE_VERSION})\n"))?;
+        print(&format!("holdfast {AGENT_VERSION} (compatible with balena-supervisor {SUPERVISOR_COMPATIBLE_VERSION})\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use super::error::chain;
 use super::retry::retry_after;
 use super::user_agent::{UserAgent, user_agent};
 use super::{Cloud, CloudError, Report, TargetAnswer, roots};
-use crate::settings::CloudSettings;
+use crate::settings::{CloudSettings, Secret};
 
 /// The largest target that is taken, bytes after decompression.
 pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
@@ -86,7 +86,8 @@ impl Client {
     pub fn new(settings: &ClientSettings<'_>) -> Result<Client, CloudError> {
         let wrong = |what: &str| CloudError::Settings(what.to_owned());
         let uuid = settings.cloud.uuid.clone().ok_or_else(|| wrong("config.json has no uuid"))?;
-        let key = settings.cloud.device_api_key.as_deref().ok_or_else(|| wrong("config.json has no deviceApiKey"))?;
+        let key =
+            settings.cloud.device_api_key.as_ref().map(Secret::reveal).ok_or_else(|| wrong("config.json has no deviceApiKey"))?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| wrong("deviceApiKey in config.json holds characters that no key has"))?;
         authorization.set_sensitive(true);

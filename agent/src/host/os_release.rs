@@ -10,6 +10,10 @@ use super::file::read_in;
 pub(super) struct OsRelease {
     /// `PRETTY_NAME`.
     pub(super) pretty_name: Option<String>,
+    /// `ID`.
+    pub(super) id: Option<String>,
+    /// `VERSION_ID`, else the first word of `VERSION`.
+    pub(super) version: Option<String>,
     /// `VARIANT_ID`.
     pub(super) variant_id: Option<String>,
     /// `BALENA_BOARD_REV`, else `RESIN_BOARD_REV`.
@@ -32,6 +36,8 @@ fn parse(text: &str) -> OsRelease {
     let mut field = |key: &str| fields.remove(key).filter(|value| !value.is_empty());
     OsRelease {
         pretty_name: field("PRETTY_NAME"),
+        id: field("ID"),
+        version: field("VERSION_ID").or_else(|| Some(field("VERSION")?.split_whitespace().next()?.to_owned())),
         variant_id: field("VARIANT_ID"),
         board_rev: field("BALENA_BOARD_REV").or_else(|| field("RESIN_BOARD_REV")),
     }
@@ -83,13 +89,17 @@ mod tests {
             ("", OsRelease::default()),
             (
                 "NAME=\"balenaOS\"\r\nPRETTY_NAME=\"balenaOS 6.1.2\"\r\nVARIANT_ID=\"prod\"\r\n",
-                OsRelease { pretty_name: some("balenaOS 6.1.2"), variant_id: some("prod"), board_rev: None },
+                OsRelease { pretty_name: some("balenaOS 6.1.2"), variant_id: some("prod"), ..OsRelease::default() },
             ),
             (
                 "# PRETTY_NAME=no\nPRETTY_NAME='Debian'\nRESIN_BOARD_REV=old\nBALENA_BOARD_REV=\"new\"\nrubbish\n=\n",
-                OsRelease { pretty_name: some("Debian"), variant_id: None, board_rev: some("new") },
+                OsRelease { pretty_name: some("Debian"), board_rev: some("new"), ..OsRelease::default() },
             ),
-            ("VARIANT_ID=\nRESIN_BOARD_REV=f0c8", OsRelease { pretty_name: None, variant_id: None, board_rev: some("f0c8") }),
+            (
+                "ID=balena-os\nVERSION=\"6.1.2 (x)\"\n",
+                OsRelease { id: some("balena-os"), version: some("6.1.2"), ..OsRelease::default() },
+            ),
+            ("VARIANT_ID=\nRESIN_BOARD_REV=f0c8", OsRelease { board_rev: some("f0c8"), ..OsRelease::default() }),
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }

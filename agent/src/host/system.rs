@@ -46,10 +46,15 @@ impl SystemHost {
     fn describe(&self) -> DeviceInfo {
         let os = os_release::read(&self.root);
         let device = device_type::read(&self.root);
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let exists = |path: &&str| open_in(&self.root, Path::new(path), OFlags::PATH).is_ok();
         DeviceInfo {
             os_version: os.pretty_name,
             os_variant: os.variant_id,
+            os_slug: os.id,
+            os_semver: os.version,
+            l4t_version: l4t_version(&kernel),
+            kernel_version: Some(kernel),
             board_rev: os.board_rev,
             device_type: device.slug.or_else(|| self.config_device_type.clone()),
             device_arch: Some(device.arch.unwrap_or_else(device_type::machine_arch)),
@@ -77,6 +82,10 @@ impl Host for SystemHost {
         Ok(self.locks.release(app, services)?)
     }
 
+    async fn clear_marker(&self, app: AppId, service: &str) -> Result<(), HostError> {
+        Ok(self.locks.clear_marker(app, service)?)
+    }
+
     fn lock_changes(&self) -> LockChanges {
         self.locks.changes()
     }
@@ -102,6 +111,14 @@ impl From<LockError> for HostError {
 /// A path of the host as this process sees it.
 fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// NVIDIA's L4T version in a kernel's release such as `4.9.253-l4t-r32.7.1`; two numbers mean a third of 0 (behaviour §9).
+fn l4t_version(kernel: &str) -> Option<String> {
+    let (_, rest) = kernel.split_once("-l4t-r")?;
+    let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let missing = if version.matches('.').count() == 1 { ".0" } else { "" };
+    (!version.is_empty()).then(|| format!("{version}{missing}"))
 }
 
 /// When the machine started, from `/proc/stat`.
@@ -169,6 +186,14 @@ mod tests {
         let broken = BrokenLock { service: "main".into(), file: "updates.lock".into() };
         assert_eq!(host.take_locks(7, &services, true).await, Ok(vec![broken]));
         assert!(host.disk_space(Path::new("/tmp")).await.unwrap().total_bytes > 0);
+    }
+
+    #[test]
+    fn the_l4t_version_is_found() {
+        let found = |kernel: &str| super::l4t_version(kernel);
+        assert_eq!(found("4.9.253-l4t-r32.7.1"), Some("32.7.1".into()));
+        assert_eq!(found("4.9.253-l4t-r32.7"), Some("32.7.0".into()));
+        assert_eq!(found("6.1.0-21-amd64"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod draft;
 mod error;
 mod folder;
 mod holder;
+mod marker;
 mod observe;
 mod release;
 mod take;

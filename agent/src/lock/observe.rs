@@ -1,6 +1,5 @@
 //! Looking at every lock.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use holdfast_plan::current::{LockHolder, Locks, ServiceLock};
@@ -9,6 +8,7 @@ use rustix::fs::AtFlags;
 
 use super::folder::Folder;
 use super::holder::{Holder, holder};
+use super::marker::is_marked;
 use super::{HANDOVER_FILES, LOCK_FILES, LockError, LockRoot, aside};
 
 /// How many service folders are looked at in all.
@@ -22,15 +22,18 @@ impl LockRoot {
     /// shows when its lock is taken, and holds up no other app.
     pub fn observe(&self) -> Result<Locks, LockError> {
         let _turn = self.turn();
-        let mut held: BTreeMap<AppId, BTreeMap<String, ServiceLock>> = BTreeMap::new();
+        let mut locks = Locks::default();
         let Some(root) = Folder::root(self.path())? else { return Ok(Locks::default()) };
         aside::sweep(&root);
         self.each_service(&root, |app, service, folder| {
             if let Some(holder) = service_holder(folder) {
-                held.entry(app).or_default().insert(service.to_owned(), ServiceLock { holder });
+                locks.held.entry(app).or_default().insert(service.to_owned(), ServiceLock { holder });
+            }
+            if is_marked(folder) {
+                locks.handed_over.entry(app).or_default().insert(service.to_owned());
             }
         })?;
-        Ok(Locks { held })
+        Ok(locks)
     }
 
     /// A number that changes when a lock or hand-over file appears, goes or is written: for places without inotify.

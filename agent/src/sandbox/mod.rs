@@ -5,8 +5,12 @@
 //! the cloud and the registry are real servers on 127.0.0.1 and belong in no simulation.
 
 pub mod cloud;
+pub mod demo;
 pub mod engine;
 pub mod faults;
+pub mod fleet;
+pub mod host;
 pub mod listener;
 pub mod program;
 pub mod registry;
+pub mod socket;

@@ -20,7 +20,7 @@ pub enum AppClass {
 }
 
 /// One application of the target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct App {
     /// Numeric id.
     pub id: AppId,

@@ -12,11 +12,11 @@ use super::{
     UnsupportedRow, WaitRow,
 };
 use crate::api::planned::wait_row;
-use crate::cloud::CloudView;
+use crate::cloud::{CloudView, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::engine::EngineInfo;
-use crate::reconcile::{Doing, Fault, Phase, View};
+use crate::reconcile::{Doing, Phase, View};
 use crate::store::StoreHealth;
-use crate::version::{AGENT_VERSION, COMPATIBLE_VERSION};
+use crate::version::AGENT_VERSION;
 
 /// Puts the status together.
 pub(in crate::api) async fn status(state: &ApiState) -> Status {
@@ -32,8 +32,8 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
         waiting,
         refused: view.target.as_deref().map(refused_rows).unwrap_or_default(),
         unsupported: unsupported(&view),
-        faults: view.faults.iter().map(fault_row).collect(),
-        settings: state.identity.settings_faults.iter().map(fault_row).collect(),
+        faults: view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
+        settings: state.identity.settings_faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
         cloud: cloud(&state.cloud.borrow(), now),
         engine: view.engine.as_ref().map(engine),
         database: database(store),
@@ -51,7 +51,7 @@ fn device(state: &ApiState, view: &View) -> DeviceRow {
         os: host.os_version.clone(),
         ip_address: host.ip_address.clone(),
         agent_version: AGENT_VERSION.into(),
-        compatible_version: COMPATIBLE_VERSION.into(),
+        compatible_version: SUPERVISOR_COMPATIBLE_VERSION.into(),
     }
 }
 
@@ -70,7 +70,7 @@ fn app_row(app: &AppState<'_>, waiting: &[WaitRow], now: Now) -> AppRow {
         id: app.id,
         wanted_commit: app.wanted.map(|(commit, _)| commit.into()),
         settled_commit: app.settled.map(Into::into),
-        update_status: app.wanted.map(|_| app.update_status().into()),
+        update_status: app.wanted.map(|_| app.update_status().word().into()),
         services: app.services.iter().map(|service| service_row(app, service, waiting, now)).collect(),
     }
 }
@@ -88,13 +88,13 @@ fn service_row(app: &AppState<'_>, service: &ServiceState<'_>, waiting: &[WaitRo
         container: container.map(|c| c.id.clone()),
         container_name: container.map(|c| c.spec.name.clone()),
         state: container.and_then(|c| word(&c.state)),
-        status: service.status.into(),
+        status: service.status.word().into(),
         health: container.and_then(|c| c.health).and_then(|health| word(&health)),
         exit_code: container.filter(|c| !c.is_up() && c.finished_ms.is_some()).map(|c| c.exit_code),
         restarts: container.map_or(0, |c| c.restart_count),
         started: container.and_then(|c| c.started_ms).and_then(|ms| Ago::from_wall(ms, now)),
         doing: service.doing.map(|doing| step_sentence(&doing.step)),
-        progress: service.progress.filter(|_| service.doing.is_some()),
+        progress: service.progress().filter(|_| service.doing.is_some()),
         waiting: wait.map(|wait| wait.text.clone()),
     }
 }
@@ -134,20 +134,23 @@ fn offence_row(offence: &Offence) -> OffenceRow {
 fn unsupported(view: &View) -> Vec<UnsupportedRow> {
     let mut rows = Vec::new();
     for app in view.target.iter().flat_map(|target| target.apps.values()) {
-        for service in app.release.iter().flat_map(|release| release.services.values()) {
-            rows.extend(service.unsupported.iter().map(|offence| UnsupportedRow {
-                app: app.name.clone(),
-                service: service.name.clone(),
-                path: offence.path.clone(),
-                message: offence.message.clone(),
-            }));
+        let Some(release) = &app.release else { continue };
+        let row = |service: Option<&String>, offence: &Offence| UnsupportedRow {
+            app: app.name.clone(),
+            service: service.cloned(),
+            path: offence.path.clone(),
+            message: offence.message.clone(),
+        };
+        rows.extend(release.unsupported.iter().map(|offence| row(None, offence)));
+        for service in release.services.values() {
+            rows.extend(service.unsupported.iter().map(|offence| row(Some(&service.name), offence)));
         }
     }
     rows
 }
 
-fn fault_row(fault: &Fault) -> FaultRow {
-    FaultRow { subject: fault.subject.clone(), message: fault.message.clone() }
+fn fault_row(subject: &str, message: &str) -> FaultRow {
+    FaultRow { subject: subject.into(), message: message.into() }
 }
 
 fn cloud(view: &CloudView, now: Now) -> Cloud {
@@ -160,6 +163,8 @@ fn cloud(view: &CloudView, now: Now) -> Cloud {
         last_report: view.last_report_boot_ms.map(|at| Ago::from_boot(at, now)),
         next_report: view.next_report_boot_ms.map(|at| Ahead::from_boot(at, now)),
         report_error: view.report_error.clone(),
+        report_failures: view.report_failures,
+        report_refused_apps: view.report_refused_apps.clone(),
     }
 }
 

@@ -216,8 +216,8 @@ pub struct OffenceRow {
 pub struct UnsupportedRow {
     /// App.
     pub app: String,
-    /// Service.
-    pub service: String,
+    /// Service; `None` for what the release's networks and volumes ask for.
+    pub service: Option<String>,
     /// JSON path.
     pub path: String,
     /// Why.
@@ -254,6 +254,10 @@ pub struct Cloud {
     pub next_report: Option<Ahead>,
     /// Why the last report failed, if it did.
     pub report_error: Option<String>,
+    /// Reports that failed in a row.
+    pub report_failures: u32,
+    /// Uuids of apps that the cloud refuses to hear of.
+    pub report_refused_apps: Vec<String>,
 }
 
 /// The engine.

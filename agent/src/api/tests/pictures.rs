@@ -55,7 +55,7 @@ fn container(name: &str, id: u64, commit: &str) -> Container {
         cloud_image_id: Some(100 + id),
         handing_over: false,
         image_id: format!("sha256:{name}"),
-        created_ms: NOW.wall_ms.unwrap() - 70_000,
+        created_ms: NOW.machine_ms - 70_000,
         started_ms: NOW.wall_ms.map(|wall| wall - 60_000),
         finished_ms: None,
         state: ContainerState::Running,
@@ -81,6 +81,7 @@ fn target(commit: &str, digit: char) -> DeviceTarget {
         services: services.into(),
         networks: [("default".to_owned(), NetworkSpec::default())].into(),
         volumes: BTreeMap::new(),
+        unsupported: Vec::new(),
     };
     let app = App {
         id: 5,

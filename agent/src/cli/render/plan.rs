@@ -1,7 +1,7 @@
 //! The text of `holdfast plan`.
 
 use super::page::{Page, Paint, Tone};
-use super::status::{refused_apps, wait_text};
+use super::status::{refused_apps, section, wait_text};
 use crate::api::{PlanAnswer, PlannedStep};
 
 /// The steps with their reasons, and what is waited for.
@@ -19,11 +19,9 @@ pub(in crate::cli) fn plan(answer: &PlanAnswer, paint: Paint) -> String {
     };
     page.sentence(&text, tone);
     steps(&mut page, &answer.steps);
-    for (heading, waits) in [("Waiting now", &answer.waiting), ("In the way after that", &answer.in_the_way)] {
-        if !waits.is_empty() && !(heading != "Waiting now" && answer.in_the_way == answer.waiting) {
-            page.heading(heading);
-            waits.iter().for_each(|wait| page.item(&wait_text(wait)));
-        }
+    section(&mut page, "Waiting now", &answer.waiting, wait_text);
+    if answer.in_the_way != answer.waiting {
+        section(&mut page, "In the way after that", &answer.in_the_way, wait_text);
     }
     refused_apps(&mut page, &answer.refused);
     page.finish()

@@ -17,7 +17,7 @@ pub(in crate::cli) fn status(status: &Status, paint: Paint) -> String {
     section(&mut page, "Waiting", &status.waiting, wait_text);
     refused_apps(&mut page, &status.refused);
     section(&mut page, "Not supported, and left out", &status.unsupported, |row| {
-        format!("{}/{}: {}: {}", row.app, row.service, row.path, row.message)
+        format!("{}{}: {}", whom(Some(&row.app), row.service.as_deref()), row.path, row.message)
     });
     section(&mut page, "Wrong", &status.faults, fault_text);
     section(&mut page, "Wrong in the settings", &status.settings, fault_text);
@@ -54,12 +54,17 @@ fn device(page: &mut Page, status: &Status) {
         ),
     );
     page.field("Cloud", &cloud_text(&status.cloud));
-    for (what, error) in [("last poll", &status.cloud.poll_error), ("last report", &status.cloud.report_error)] {
+    let cloud = &status.cloud;
+    for (what, error, failures) in
+        [("poll", &cloud.poll_error, cloud.poll_failures), ("report", &cloud.report_error, cloud.report_failures)]
+    {
         if let Some(error) = error {
-            let times = if what == "last poll" && status.cloud.poll_failures > 1 { status.cloud.poll_failures } else { 1 };
-            let times = if times > 1 { format!(" ({times} in a row)") } else { String::new() };
-            page.field("", &format!("{what} failed{times}: {error}"));
+            let times = if failures > 1 { format!(" ({failures} in a row)") } else { String::new() };
+            page.field("", &format!("last {what} failed{times}: {error}"));
         }
+    }
+    if !cloud.report_refused_apps.is_empty() {
+        page.field("", &format!("the cloud refuses reports of: {}", cloud.report_refused_apps.join(", ")));
     }
     page.field("Database", &database_text(&status.database));
 }
@@ -154,7 +159,8 @@ fn service_state(service: &ServiceRow) -> String {
     text
 }
 
-fn section<T>(page: &mut Page, heading: &str, rows: &[T], text: impl Fn(&T) -> String) {
+/// A list below a heading, unless it is empty.
+pub(super) fn section<T>(page: &mut Page, heading: &str, rows: &[T], text: impl Fn(&T) -> String) {
     if !rows.is_empty() {
         page.heading(heading);
         rows.iter().for_each(|row| page.item(&text(row)));

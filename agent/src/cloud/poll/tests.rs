@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use holdfast_plan::policy::Now;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, advance};
 
 use super::*;
@@ -60,7 +61,7 @@ struct PausedClock(Instant);
 
 impl Clock for PausedClock {
     fn now(&self) -> Now {
-        Now { wall_ms: None, boot_ms: i64::try_from(self.0.elapsed().as_millis()).unwrap() }
+        Now { wall_ms: None, machine_ms: 0, boot_ms: i64::try_from(self.0.elapsed().as_millis()).unwrap() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::PollLinks;
+use super::links::PollLinks;
 use crate::cloud::PollNow;
 
 /// Why the wait ended.

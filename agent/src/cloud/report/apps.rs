@@ -3,8 +3,9 @@
 use holdfast_plan::target::{App, ImageRef, Release};
 use serde_json::{Map, Value, json};
 
+use super::picture::Picture;
+use super::service;
 use super::status::{ServiceStatus, UpdateStatus};
-use super::{Picture, service};
 
 /// All applications of the target that have a release, by uuid. The host's own application is not the agent's to report.
 pub(super) fn apps(picture: &Picture<'_>) -> Map<String, Value> {

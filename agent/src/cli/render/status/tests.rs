@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{Ago, Ahead, EngineRow, Health, OffenceRow, PhaseRow, UnsupportedRow};
-use crate::version::COMPATIBLE_VERSION;
+use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
 
 const OLD: &str = "1111111aaaaaaaaaaaaa";
 const NEW: &str = "2222222bbbbbbbbbbbbb";
@@ -51,7 +51,7 @@ fn device() -> Status {
             arch: Some("aarch64".into()),
             os: Some("balenaOS 5.1".into()),
             agent_version: AGENT_VERSION.into(),
-            compatible_version: COMPATIBLE_VERSION.into(),
+            compatible_version: SUPERVISOR_COMPATIBLE_VERSION.into(),
             ..DeviceRow::default()
         },
         phase: PhaseRow { name: "settled".into(), text: "Settled: everything runs as the target asks.".into(), since: None },
@@ -201,7 +201,7 @@ fn a_device_in_trouble() {
             }],
             unsupported: vec![UnsupportedRow {
                 app: "kitchen".into(),
-                service: "main".into(),
+                service: Some("main".into()),
                 path: "composition.annotations".into(),
                 message: "is not supported".into(),
             }],

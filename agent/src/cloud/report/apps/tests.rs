@@ -86,8 +86,14 @@ impl Device {
             services: services.iter().map(|name| ((*name).to_owned(), wanted(name))).collect(),
             ..Release::default()
         };
-        let app =
-            App { id: 5, uuid: APP.into(), name: "fleet".into(), class: AppClass::Fleet, is_host: false, release: Some(release) };
+        let app = App {
+            id: 5,
+            uuid: APP.into(),
+            name: "fleet".into(),
+            class: AppClass::Fleet,
+            release: Some(release),
+            ..App::default()
+        };
         let target = DeviceTarget { apps: BTreeMap::from([(APP.to_owned(), app)]), ..DeviceTarget::default() };
         Device { target, current: Current::default(), memory: Memory::default(), steps: Vec::new() }
     }
@@ -209,8 +215,8 @@ fn an_old_release_and_left_over_images_are_not_mentioned() {
         pulled_ms: None,
     };
     device.memory.images.insert("stale".into(), record);
-    device.memory.settled.insert("another app".into(), Settled { app_id: 9, commit: "x".into() });
-    device.memory.settled.insert(APP.into(), Settled { app_id: 5, commit: "oldcommit".into() });
+    device.memory.settled.insert("another app".into(), Settled { app_id: 9, commit: "x".into(), ..Settled::default() });
+    device.memory.settled.insert(APP.into(), Settled { app_id: 5, commit: "oldcommit".into(), ..Settled::default() });
     let release = json!({ "update_status": "downloaded", "services": {
         "main": { "image": image("main").to_string(), "status": "Downloaded" },
     } });
@@ -283,7 +289,7 @@ fn refused_apps_are_rejected_and_apps_without_a_release_or_of_the_host_are_silen
     };
     device.target.refused.insert("bad".into(), refused(Some("c")));
     device.target.refused.insert("worse".into(), refused(None));
-    device.memory.settled.insert("bad".into(), Settled { app_id: 8, commit: "before".into() });
+    device.memory.settled.insert("bad".into(), Settled { app_id: 8, commit: "before".into(), ..Settled::default() });
     let apps = device.apps();
     assert_eq!(apps.as_object().unwrap().keys().collect::<Vec<_>>(), [APP, "bad"]);
     assert_eq!(

@@ -34,7 +34,7 @@ struct PausedClock(Instant);
 
 impl Clock for PausedClock {
     fn now(&self) -> Now {
-        Now { wall_ms: None, boot_ms: i64::try_from(self.0.elapsed().as_millis()).unwrap() }
+        Now { wall_ms: None, machine_ms: 0, boot_ms: i64::try_from(self.0.elapsed().as_millis()).unwrap() }
     }
 }
 

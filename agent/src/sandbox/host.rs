@@ -1,0 +1,317 @@
+//! A host in memory: lock files with their holders, and a device to describe. As deterministic as the simulated engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::StreamExt;
+use holdfast_plan::current::{LockHolder, Locks, ServiceLock};
+use holdfast_plan::target::AppId;
+use tokio::sync::watch;
+
+use super::faults::{Fault, Faults};
+use crate::clock::Clock;
+use crate::host::{BrokenLock, DeviceInfo, Host, HostError, LockChanges};
+
+/// Both names a lock has (behaviour §6).
+pub const LOCK_FILES: [&str; 2] = ["updates.lock", "resin-updates.lock"];
+
+/// Least time between two notices of changed locks.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// The host. Clones are the same host: a suite keeps one to turn its knobs.
+#[derive(Clone)]
+pub struct SimHost {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+    clock: Arc<dyn Clock>,
+}
+
+struct State {
+    rng: Rng,
+    faults: Faults,
+    locks: BTreeMap<(AppId, String), Files>,
+    info: DeviceInfo,
+}
+
+/// Lock files of one service by name.
+type Files = BTreeMap<&'static str, Owner>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Agent,
+    Application { since_ms: Option<i64> },
+}
+
+fn path(app: AppId, service: &str, file: &str) -> String {
+    format!("/tmp/balena-supervisor/services/{app}/{service}/{file}")
+}
+
+fn holder(files: &Files) -> Option<LockHolder> {
+    let application = files.iter().find_map(|(file, owner)| match owner {
+        Owner::Application { since_ms } => Some(LockHolder::Application { file: (*file).to_owned(), since_ms: *since_ms }),
+        Owner::Agent => None,
+    });
+    application.or_else(|| (!files.is_empty()).then(|| LockHolder::Agent { complete: files.len() == LOCK_FILES.len() }))
+}
+
+fn locks_of(state: &State) -> Locks {
+    let mut locks = Locks::default();
+    for ((app, service), files) in &state.locks {
+        if let Some(holder) = holder(files) {
+            locks.held.entry(*app).or_default().insert(service.clone(), ServiceLock { holder });
+        }
+    }
+    locks
+}
+
+/// All or none: with the application's lock on one service and no force, nothing changes.
+fn take(state: &mut State, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {
+    let mut broken = Vec::new();
+    for service in services {
+        let files = state.locks.get(&(app, service.clone()));
+        for (file, owner) in files.into_iter().flatten() {
+            if *owner != Owner::Agent {
+                broken.push(BrokenLock { service: service.clone(), file: (*file).to_owned() });
+            }
+        }
+    }
+    if let Some(first) = broken.first().filter(|_| !force) {
+        return Err(HostError::LockHeld { app_id: app, service: first.service.clone() });
+    }
+    for service in services {
+        state.locks.insert((app, service.clone()), LOCK_FILES.map(|file| (file, Owner::Agent)).into());
+    }
+    Ok(broken)
+}
+
+fn release(state: &mut State, app: AppId, services: &BTreeSet<String>) {
+    for service in services {
+        if let Some(files) = state.locks.get_mut(&(app, service.clone())) {
+            files.retain(|_, owner| *owner != Owner::Agent);
+        }
+    }
+    state.locks.retain(|_, files| !files.is_empty());
+}
+
+impl SimHost {
+    /// A host without locks.
+    pub fn new(rng: Rng, clock: Arc<dyn Clock>) -> SimHost {
+        let info = DeviceInfo {
+            os_version: Some("Simulated OS 1.0".into()),
+            device_type: Some("generic-amd64".into()),
+            device_arch: Some("amd64".into()),
+            hostname: Some("simulated".into()),
+            ..DeviceInfo::default()
+        };
+        let state = Mutex::new(State { rng, faults: Faults::default(), locks: BTreeMap::new(), info });
+        SimHost { shared: Arc::new(Shared { state, changed: watch::Sender::new(0), clock }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change leaves the state whole, so a panic elsewhere does not matter here.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let (result, changed) = {
+            let mut state = self.state();
+            let before = state.locks.clone();
+            (work(&mut state), state.locks != before)
+        };
+        if changed {
+            self.shared.changed.send_modify(|n| *n += 1);
+        }
+        result
+    }
+
+    /// Changes the plan of faults. Calls are named as in [`Host`]; `LostReply` takes effect and answers with an error.
+    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.state().faults);
+    }
+
+    /// Changes the device's description.
+    pub fn describe(&self, change: impl FnOnce(&mut DeviceInfo)) {
+        change(&mut self.state().info);
+    }
+
+    /// The application makes its lock file; false when the file is there already (the agent's, or its own).
+    pub fn hold(&self, app: AppId, service: &str) -> bool {
+        let since_ms = self.shared.clock.now().wall_ms;
+        self.change(|state| {
+            let files = state.locks.entry((app, service.to_owned())).or_default();
+            let free = !files.contains_key(LOCK_FILES[0]);
+            if free {
+                files.insert(LOCK_FILES[0], Owner::Application { since_ms });
+            }
+            free
+        })
+    }
+
+    /// The application removes its lock files.
+    pub fn let_go(&self, app: AppId, service: &str) {
+        self.change(|state| {
+            if let Some(files) = state.locks.get_mut(&(app, service.to_owned())) {
+                files.retain(|_, owner| *owner == Owner::Agent);
+            }
+            state.locks.retain(|_, files| !files.is_empty());
+        });
+    }
+
+    /// An agent that was killed half way left one of the two files.
+    pub fn leave_half(&self, app: AppId, service: &str) {
+        self.change(|state| {
+            state.locks.entry((app, service.to_owned())).or_default().insert(LOCK_FILES[1], Owner::Agent);
+        });
+    }
+
+    /// All locks now, without a call: for checks.
+    pub fn snapshot(&self) -> Locks {
+        locks_of(&self.state())
+    }
+
+    /// Decides over a call; `Ok(true)` is to be carried out and then answered with [`lost`].
+    async fn enter(&self, call: &'static str, object: &str) -> Result<bool, HostError> {
+        let fault = {
+            let mut state = self.state();
+            let State { rng, faults, .. } = &mut *state;
+            faults.decide(call, object, rng)
+        };
+        let failed = |message: &str| HostError::File { path: object.to_owned(), message: message.to_owned() };
+        match fault {
+            None => Ok(false),
+            Some(Fault::Fail(message)) => Err(failed(&message)),
+            Some(Fault::Unreachable) => Err(failed("input/output error")),
+            Some(Fault::LostReply) => Ok(true),
+            Some(Fault::Hang { limit }) => {
+                tokio::time::sleep(limit).await;
+                Err(failed("the file system did not answer in time"))
+            }
+            Some(Fault::HangAfter { limit }) => {
+                tokio::time::sleep(limit).await;
+                Ok(true)
+            }
+            Some(Fault::Slow(delay)) => {
+                tokio::time::sleep(delay).await;
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn lost(object: &str) -> HostError {
+    HostError::File { path: object.to_owned(), message: "input/output error after the file was written".into() }
+}
+
+#[async_trait::async_trait]
+impl Host for SimHost {
+    async fn locks(&self) -> Result<Locks, HostError> {
+        let object = "/tmp/balena-supervisor/services";
+        let is_lost = self.enter("locks", object).await?;
+        if is_lost { Err(lost(object)) } else { Ok(self.snapshot()) }
+    }
+
+    async fn take_locks(&self, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {
+        let object = path(app, services.first().map_or("", String::as_str), LOCK_FILES[0]);
+        let is_lost = self.enter("take_locks", &object).await?;
+        let result = self.change(|state| take(state, app, services, force));
+        if is_lost { Err(lost(&object)) } else { result }
+    }
+
+    async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError> {
+        let object = path(app, services.first().map_or("", String::as_str), LOCK_FILES[0]);
+        let is_lost = self.enter("release_locks", &object).await?;
+        self.change(|state| release(state, app, services));
+        if is_lost { Err(lost(&object)) } else { Ok(()) }
+    }
+
+    fn lock_changes(&self) -> LockChanges {
+        let start = (self.shared.changed.subscribe(), false);
+        futures_util::stream::unfold(start, |(mut seen, told)| async move {
+            if told {
+                tokio::time::sleep(QUIET).await;
+            }
+            seen.changed().await.is_ok().then_some(((), (seen, true)))
+        })
+        .boxed()
+    }
+
+    async fn device_info(&self) -> DeviceInfo {
+        self.state().info.clone()
+    }
+}
+
+impl std::fmt::Debug for SimHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimHost")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::sandbox::faults::Rule;
+
+    fn host() -> SimHost {
+        SimHost::new(Rng::with_seed(1), Arc::new(SystemClock))
+    }
+
+    fn services(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn locks_are_taken_all_or_none() {
+        let host = host();
+        assert!(host.hold(1, "b"));
+        let both = services(&["a", "b"]);
+        let held = host.take_locks(1, &both, false).await;
+        assert_eq!(held, Err(HostError::LockHeld { app_id: 1, service: "b".into() }));
+        assert_eq!(host.locks().await.unwrap().holder(1, "a"), None);
+        host.let_go(1, "b");
+        assert_eq!(host.take_locks(1, &both, false).await, Ok(Vec::new()));
+        assert!(host.locks().await.unwrap().all_ours(1, ["a", "b"]));
+        assert!(!host.hold(1, "a"), "the agent's lock keeps the application's out");
+        host.release_locks(1, &both).await.unwrap();
+        assert_eq!(host.snapshot(), Locks::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn force_breaks_and_leftovers_are_taken_over() {
+        let host = host();
+        host.hold(1, "a");
+        host.leave_half(1, "b");
+        assert_eq!(host.snapshot().holder(1, "b"), Some(&LockHolder::Agent { complete: false }));
+        let broken = host.take_locks(1, &services(&["a", "b"]), true).await.unwrap();
+        assert_eq!(broken, [BrokenLock { service: "a".into(), file: "updates.lock".into() }]);
+        assert!(host.snapshot().all_ours(1, ["a", "b"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_told_but_not_too_often() {
+        let host = host();
+        let mut changes = host.lock_changes();
+        host.hold(1, "a");
+        let started = tokio::time::Instant::now();
+        assert_eq!(changes.next().await, Some(()));
+        host.let_go(1, "a");
+        host.hold(1, "a");
+        assert_eq!(changes.next().await, Some(()));
+        assert!(started.elapsed() >= QUIET);
+        assert!(tokio::time::timeout(Duration::from_secs(5), changes.next()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_reply_has_taken_effect() {
+        let host = host();
+        host.faults(|f| f.add(Rule::once("take_locks", Fault::LostReply)));
+        assert!(host.take_locks(1, &services(&["a"]), false).await.is_err());
+        assert!(host.snapshot().all_ours(1, ["a"]));
+    }
+}
