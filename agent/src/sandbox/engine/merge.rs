@@ -1,6 +1,6 @@
 //! A container as it reads back: what was asked for, the image's defaults, and what the engine fills in (API 1.41).
 
-use holdfast_plan::container::{ContainerSpec, Endpoint, Healthcheck, ImageConfig, Logging, NetworkMode, Options};
+use holdfast_plan::container::{ContainerSpec, Healthcheck, ImageConfig, Logging, NetworkMode, Options};
 
 /// Merges a specification with its image's defaults the way the engine does at create.
 pub fn effective(spec: &ContainerSpec, image_id: &str, image: &ImageConfig) -> ContainerSpec {
@@ -15,7 +15,7 @@ pub fn effective(spec: &ContainerSpec, image_id: &str, image: &ImageConfig) -> C
     merged.exposed.extend(image.exposed.iter().copied());
     merged.anonymous_volumes.extend(image.volumes.iter().cloned());
     if let NetworkMode::Network(name) = &spec.network_mode {
-        merged.networks.entry(name.clone()).or_insert_with(Endpoint::default);
+        merged.networks.entry(name.clone()).or_default();
     }
     command(&mut merged.options, image);
     text(&mut merged.options.user, &image.user);
