@@ -24,6 +24,7 @@ impl Clock for SystemClock {
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Now {
             wall_ms: (wall >= EARLIEST_TRUSTED_MS).then_some(wall),
+            machine_ms: wall,
             boot_ms: boot.tv_sec * 1000 + i64::from(boot.tv_nsec) / 1_000_000,
         }
     }

@@ -5,6 +5,8 @@ pub mod cloud;
 pub mod engine;
 pub mod events;
 pub mod host;
+pub mod lock;
+pub mod policy;
 pub mod reconcile;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

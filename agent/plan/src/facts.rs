@@ -17,6 +17,14 @@ pub struct Facts {
     pub device_arch: Option<String>,
     /// `PRETTY_NAME` of the host's os-release.
     pub os_version: Option<String>,
+    /// `ID` of os-release, for contracts.
+    pub os_slug: Option<String>,
+    /// `VERSION` of os-release as a version, for contracts.
+    pub os_semver: Option<String>,
+    /// The kernel's version, for contracts.
+    pub kernel_version: Option<String>,
+    /// NVIDIA's L4T version, for contracts.
+    pub l4t_version: Option<String>,
     /// `BALENA_BOARD_REV` (or `RESIN_BOARD_REV`) and build of os-release (protocol §18.3).
     pub board_rev: Option<String>,
     /// The host's name: the default host name of services with host networking.

@@ -12,8 +12,10 @@
 //! the steps, and looks again; no step relies on memory of an earlier one.
 
 pub mod container;
+pub mod contract;
 pub mod current;
 pub mod facts;
+pub mod forecast;
 pub mod memory;
 pub mod plan;
 pub mod policy;

@@ -7,12 +7,38 @@ use serde::{Deserialize, Serialize};
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Numeric app id.
     pub app_id: AppId,
     /// Commit of the release.
     pub commit: String,
+    /// Fingerprint of `document`: an unchanged app is not written again.
+    pub fingerprint: String,
+    /// The app as the target described it, so that this release can be restored when a later one is rejected.
+    pub document: serde_json::Value,
+}
+
+/// A release that is being tried before it counts as settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Commit of the release.
+    pub commit: String,
+    /// How often the agent has started during this trial, 1 for the run that began it. A release that takes the device down
+    /// again and again never gets to its deadline; this ends it.
+    pub starts: u32,
+    /// When this run of the agent began to watch it, ms since boot. Not stored: clocks do not survive a boot.
+    #[serde(skip)]
+    pub since_boot_ms: Option<i64>,
+}
+
+/// A release that failed its trial. It stays rejected until the target asks for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Commit of the release.
+    pub commit: String,
+    /// Why, in a sentence.
+    pub why: String,
 }
 
 /// An image that the agent pulled or adopted: only such images are ever removed by it.
@@ -50,6 +76,10 @@ pub struct Memory {
     pub target_stored: bool,
     /// Settled releases by app.
     pub settled: BTreeMap<AppUuid, Settled>,
+    /// Releases on trial by app.
+    pub trials: BTreeMap<AppUuid, Trial>,
+    /// Rejected releases by app.
+    pub rejected: BTreeMap<AppUuid, Rejected>,
     /// When an app was first seen to have left the target, ms since 1970; starts the volume grace period.
     pub departed: BTreeMap<AppId, i64>,
     /// Images by reference text.
@@ -70,6 +100,25 @@ pub enum Remember {
         app_uuid: AppUuid,
         /// Which release.
         settled: Settled,
+    },
+    /// A release begins its trial, or goes on with it after a start of the agent.
+    BeginTrial {
+        /// App.
+        app_uuid: AppUuid,
+        /// The trial.
+        trial: Trial,
+    },
+    /// A release failed its trial: the settled one is restored.
+    Reject {
+        /// App.
+        app_uuid: AppUuid,
+        /// Which and why.
+        rejected: Rejected,
+    },
+    /// The target asks for another release than the rejected one, or for none.
+    ForgetRejected {
+        /// App.
+        app_uuid: AppUuid,
     },
     /// The app left the target; its volumes' grace period starts.
     Depart {
@@ -112,6 +161,18 @@ impl Memory {
         match change {
             Remember::Settle { app_uuid, settled } => {
                 self.settled.insert(app_uuid.clone(), settled.clone());
+                self.trials.remove(app_uuid);
+            }
+            Remember::BeginTrial { app_uuid, trial } => {
+                self.trials.insert(app_uuid.clone(), trial.clone());
+            }
+            Remember::Reject { app_uuid, rejected } => {
+                self.trials.remove(app_uuid);
+                self.rejected.insert(app_uuid.clone(), rejected.clone());
+            }
+            Remember::ForgetRejected { app_uuid } => {
+                self.trials.remove(app_uuid);
+                self.rejected.remove(app_uuid);
             }
             Remember::Depart { app_id, at_ms } => {
                 self.departed.entry(*app_id).or_insert(*at_ms);
@@ -121,6 +182,8 @@ impl Memory {
             }
             Remember::Unsettle { app_uuid } => {
                 self.settled.remove(app_uuid);
+                self.trials.remove(app_uuid);
+                self.rejected.remove(app_uuid);
             }
             Remember::Image(record) => {
                 self.images.insert(record.image.to_string(), record.clone());

@@ -19,6 +19,10 @@ pub struct CloudView {
     pub last_report_boot_ms: Option<i64>,
     /// Why the last report failed, if it did.
     pub report_error: Option<String>,
+    /// Reports that failed in a row.
+    pub report_failures: u32,
+    /// Uuids of apps that the cloud refuses to hear of; the others are reported without them.
+    pub report_refused_apps: Vec<String>,
     /// When the next report is tried, ms since boot, if one is due.
     pub next_report_boot_ms: Option<i64>,
 }

@@ -1,7 +1,19 @@
 //! The device below the agent: lock files, device information, disk space. The only room besides `settings` and `store`
-//! that reads and writes files of the host.
+//! that reads and writes files of the host; how update locks work lies in `lock`.
+
+mod address;
+mod device_type;
+mod disk;
+mod file;
+mod interface;
+mod netlink;
+mod os_release;
+mod system;
+
+pub use system::SystemHost;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::pin::Pin;
 
 use futures_util::Stream;
@@ -41,11 +53,28 @@ pub struct BrokenLock {
 /// Fires when something in the lock folders changed; never more often than a few times a second.
 pub type LockChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DiskSpace {
+    /// Its size, bytes.
+    pub total_bytes: u64,
+    /// What an ordinary user could still write, bytes; what is kept back for root does not count.
+    pub free_bytes: u64,
+}
+
 /// What is read from the host once at start and before planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceInfo {
     /// `PRETTY_NAME` of os-release.
     pub os_version: Option<String>,
+    /// `ID` of os-release.
+    pub os_slug: Option<String>,
+    /// `VERSION_ID` (or the number in `VERSION`) of os-release.
+    pub os_semver: Option<String>,
+    /// The kernel's release, for example `5.15.34-v8`.
+    pub kernel_version: Option<String>,
+    /// NVIDIA's L4T version where the kernel or os-release names one (`-l4t-r32.7.1`).
+    pub l4t_version: Option<String>,
     /// `VARIANT_ID` of os-release.
     pub os_variant: Option<String>,
     /// `BALENA_BOARD_REV` or `RESIN_BOARD_REV` of os-release.
@@ -82,9 +111,20 @@ pub trait Host: Send + Sync {
     /// Removes the agent's own locks of these services; the application's are left.
     async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError>;
 
+    /// Removes the marker files that end a hand-over of this service (behaviour §7); gone is fine.
+    async fn clear_marker(&self, app: AppId, service: &str) -> Result<(), HostError>;
+
     /// Tells when lock folders change.
     fn lock_changes(&self) -> LockChanges;
 
     /// Reads the device's description.
     async fn device_info(&self) -> DeviceInfo;
+
+    /// Room on the file system that holds a path of the host.
+    ///
+    /// # Errors
+    /// When the path is missing, or where free space is not known.
+    async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {
+        Err(HostError::File { path: path.display().to_string(), message: "free space is not known".to_owned() })
+    }
 }

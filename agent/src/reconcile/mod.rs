@@ -1,7 +1,20 @@
 //! The loop: observe, plan, run the steps, look again. It is the one owner of containers; everybody else submits requests.
+//!
+//! A round reads the engine and the lock folders, asks `holdfast_plan::plan`, starts the steps it is given and publishes a
+//! [`View`]. Then it sleeps until a step ends, a request or a target arrives, the engine or a lock folder changes, or the
+//! plan's own wake-up time comes. Nothing is carried over from round to round but failures, so a crash is a restart.
 
+mod announce;
+mod execute;
+mod failures;
+mod inputs;
+mod keys;
 mod request;
+mod round;
+mod running;
 mod view;
 
+pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};
+pub use round::Reconciler;
 pub use view::{Doing, Fault, Phase, View};

@@ -11,6 +11,7 @@ use holdfast_plan::target::DeviceTarget;
 use serde::Serialize;
 
 use crate::engine::EngineInfo;
+use crate::host::DeviceInfo;
 
 /// What the loop is at, in one word (and a reason where it needs one).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -80,6 +81,8 @@ pub struct View {
     pub policy: Arc<Policy>,
     /// Its last plan.
     pub plan: Arc<Plan>,
+    /// The device as the host describes it.
+    pub device: Arc<DeviceInfo>,
     /// Steps running now.
     pub doing: Vec<Doing>,
     /// What is wrong.

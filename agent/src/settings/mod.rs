@@ -1,13 +1,43 @@
 //! Settings: raw sources, merged by precedence, validated into one [`Settings`].
+//!
+//! Flags and environment variables are checked at once: a bad one ends the start. config.json is a file that people edit
+//! and power cuts tear, so a bad value in it, or a file that does not decode, gives way to the last good one and is
+//! reported ([`SettingFault`]). Loading writes nothing; [`ConfigFile::settle`] does the repairs, once the agent holds the
+//! data directory.
+
+mod certificates;
+mod cloud;
+mod config_json;
+mod document;
+mod duration;
+mod fault;
+mod flags;
+mod given;
+mod good_copy;
+mod kinds;
+mod permissive;
+mod secret;
+mod whole_file;
+
+pub use cloud::{CloudSettings, LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL};
+pub use config_json::{ConfigFile, ConfigFileError};
+pub use duration::{format_duration, parse_duration};
+pub use fault::{Origin, SettingFault, SettingsError};
+pub use flags::Flags;
+pub use secret::Secret;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Everything the agent is told, validated. Sources and defaults: `interface.md`'s table of settings, restated in `docs/`.
+use cloud::FromConfigJson;
+use given::Given;
+use kinds::{absolute_path, duration_between, engine_address, label, listen_address};
+
+/// Everything the agent is told, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Where config.json is (under the host root).
+    /// Where config.json is, as it is opened: the default lies under the host root, a path that was given does not.
     pub config: PathBuf,
     /// The data directory.
     pub data_dir: PathBuf,
@@ -21,16 +51,20 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Lock root on the host: given as it is to the engine, opened under `host_root`.
     pub lock_dir: PathBuf,
-    /// How long volumes of an app that left the target are kept.
+    /// How long volumes of an app that left the target are kept, at most 10 years; zero removes at once.
     pub volume_grace: Duration,
     /// The host's root directory.
     pub host_root: PathBuf,
-    /// Time between polls.
+    /// Time between polls, [`LEAST_POLL_INTERVAL`] to [`MOST_POLL_INTERVAL`].
     pub poll_interval: Duration,
-    /// Upper bound of the random time added to it.
+    /// Where the poll interval comes from.
+    pub poll_interval_origin: Origin,
+    /// Upper bound of the random time added to it, at most a day.
     pub poll_jitter: Duration,
-    /// Least time between reports.
+    /// Least time between reports, 100 ms to a day.
     pub report_interval: Duration,
+    /// Address of the host's D-Bus.
+    pub system_bus: String,
     /// The cloud, from config.json.
     pub cloud: CloudSettings,
     /// Manage only objects that carry this value in the label `io.holdfast.scope`, and give it to what is made: the demo's
@@ -38,29 +72,123 @@ pub struct Settings {
     pub scope: Option<String>,
 }
 
-/// What config.json says of the cloud (protocol §10).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CloudSettings {
-    /// Base URL without a trailing slash; empty is an unmanaged device.
-    pub api_endpoint: String,
-    /// Device uuid, 32 hex digits (longer ones are taken as they are).
-    pub uuid: Option<String>,
-    /// Device key.
-    pub device_api_key: Option<String>,
-    /// Provisioning key.
-    pub api_key: Option<String>,
-    /// The device's id in the cloud.
-    pub device_id: Option<u64>,
-    /// The fleet's id.
-    pub application_id: Option<u64>,
-    /// Device type slug.
-    pub device_type: Option<String>,
-    /// The registry that gets the device's credentials, when the rule in `interface.md` does not fit.
-    pub registry_endpoint: Option<String>,
-    /// PEM certificates the device trusts besides the bundled ones (`balenaRootCA`, base64 in the file).
-    pub root_ca_pem: Option<String>,
-    /// OS development mode.
-    pub development_mode: bool,
-    /// Port of the local API where a container needs it.
-    pub listen_port: u16,
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Default for Settings {
+    /// What holds when nobody says anything.
+    fn default() -> Self {
+        Settings {
+            config: "/mnt/boot/config.json".into(),
+            data_dir: "/data".into(),
+            database: "/data/database.sqlite".into(),
+            engine: None,
+            socket: "/run/holdfast/holdfast.sock".into(),
+            listen: None,
+            lock_dir: "/tmp/balena-supervisor/services".into(),
+            volume_grace: 7 * DAY,
+            host_root: "/".into(),
+            poll_interval: Duration::from_secs(15 * 60),
+            poll_interval_origin: Origin::Default,
+            poll_jitter: Duration::from_secs(60),
+            report_interval: Duration::from_secs(10),
+            system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
+            cloud: CloudSettings::default(),
+            scope: None,
+        }
+    }
 }
+
+impl Settings {
+    /// Reads every source and checks every value. Writes nothing.
+    ///
+    /// # Errors
+    /// A bad value in a flag or the environment. What is wrong in config.json comes back as faults instead.
+    pub fn load(flags: &Flags, env: impl Fn(&str) -> Option<String>) -> Result<(Settings, Vec<SettingFault>), SettingsError> {
+        let given = Given::new(&env);
+        let mut settings = Settings::default().with_paths(flags, &given)?.with_times(flags, &given)?;
+        settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
+        settings.listen =
+            given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
+        let faults = settings.take_config_json();
+        Ok((settings, faults))
+    }
+
+    /// config.json with its good copy, for repairs and rewrites.
+    pub fn config_file(&self) -> ConfigFile {
+        ConfigFile::new(&self.config, &self.data_dir)
+    }
+
+    /// The poll interval under a device variable of the cloud (`SUPERVISOR_POLL_INTERVAL`, ms), which wins over config.json
+    /// and the default only. A bad value is ignored and said.
+    pub fn poll_interval_under(&self, variable: Option<&str>) -> (Duration, Option<SettingFault>) {
+        let fixed = matches!(self.poll_interval_origin, Origin::Flag(_) | Origin::Environment(_));
+        let Some(text) = variable.filter(|_| !fixed) else { return (self.poll_interval, None) };
+        match duration_between(LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL)(text) {
+            Ok(interval) => (interval, None),
+            Err(expected) => {
+                let subject = Origin::DeviceVariable("SUPERVISOR_POLL_INTERVAL").to_string();
+                let message =
+                    format!("{text:?} is not valid: expected {expected}; {} is kept", format_duration(self.poll_interval));
+                (self.poll_interval, Some(SettingFault { subject, message }))
+            }
+        }
+    }
+
+    fn with_paths(self, flags: &Flags, given: &Given) -> Result<Settings, SettingsError> {
+        let host_root = given.or(("--host-root", &flags.host_root), "HOLDFAST_HOST_ROOT", absolute_path, self.host_root)?;
+        let data_dir = given.or(("--data-dir", &flags.data_dir), "HOLDFAST_DATA_DIR", absolute_path, self.data_dir)?;
+        let under_root = |path: &Path| host_root.join(path.strip_prefix("/").unwrap_or(path));
+        let bus = format!("unix:path={}", under_root(Path::new("/run/dbus/system_bus_socket")).display());
+        Ok(Settings {
+            config: given.or(("--config", &flags.config), "HOLDFAST_CONFIG", absolute_path, under_root(&self.config))?,
+            database: given.or(
+                ("--database", &flags.database),
+                "DATABASE_PATH",
+                absolute_path,
+                data_dir.join("database.sqlite"),
+            )?,
+            socket: given.or(("--socket", &flags.socket), "HOLDFAST_SOCKET", absolute_path, self.socket)?,
+            lock_dir: given.or(("--lock-dir", &flags.lock_dir), "HOLDFAST_LOCK_DIR", absolute_path, self.lock_dir)?,
+            system_bus: given.get(None, "DBUS_SYSTEM_BUS_ADDRESS", label)?.map_or(bus, |(value, _)| value),
+            host_root,
+            data_dir,
+            ..self
+        })
+    }
+
+    fn with_times(self, flags: &Flags, given: &Given) -> Result<Settings, SettingsError> {
+        let poll = duration_between(LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL);
+        let poll = given.get(Some(("--poll-interval", &flags.poll_interval)), "HOLDFAST_POLL_INTERVAL", poll)?;
+        let (poll_interval, poll_interval_origin) = poll.unwrap_or((self.poll_interval, Origin::Default));
+        let grace = duration_between(Duration::ZERO, 3650 * DAY);
+        let jitter = duration_between(Duration::ZERO, DAY);
+        let report = duration_between(Duration::from_millis(100), DAY);
+        Ok(Settings {
+            poll_interval,
+            poll_interval_origin,
+            volume_grace: given.or(("--volume-grace", &flags.volume_grace), "HOLDFAST_VOLUME_GRACE", grace, self.volume_grace)?,
+            poll_jitter: given.or(("--poll-jitter", &flags.poll_jitter), "HOLDFAST_POLL_JITTER", jitter, self.poll_jitter)?,
+            report_interval: given.or(
+                ("--report-interval", &flags.report_interval),
+                "HOLDFAST_REPORT_INTERVAL",
+                report,
+                self.report_interval,
+            )?,
+            ..self
+        })
+    }
+
+    fn take_config_json(&mut self) -> Vec<SettingFault> {
+        let in_force = self.config_file().read();
+        let read = FromConfigJson::read(&in_force.document, in_force.good.as_ref());
+        self.cloud = read.cloud;
+        if let (Some(interval), Origin::Default) = (read.poll_interval, self.poll_interval_origin) {
+            self.poll_interval = interval;
+            self.poll_interval_origin = Origin::ConfigJson("appUpdatePollInterval");
+        }
+        in_force.faults.into_iter().chain(read.faults).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,13 @@ mod name;
 mod options;
 mod spec;
 mod specify;
+mod supervisor_network;
 
 pub use compare::differences;
 pub use name::{ContainerName, HANDING_OVER_PREFIX};
-pub use options::{Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit};
+pub use options::{
+    DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,
+};
 pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
 pub use specify::{network_name, specify, volume_name};
+pub use supervisor_network::{SUPERVISOR_GATEWAY, SUPERVISOR_NETWORK, SUPERVISOR_SUBNET};

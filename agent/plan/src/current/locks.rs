@@ -1,6 +1,6 @@
 //! Update locks as observed in one round (behaviour §6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -37,12 +37,19 @@ pub struct ServiceLock {
 pub struct Locks {
     /// The locks.
     pub held: BTreeMap<AppId, BTreeMap<String, ServiceLock>>,
+    /// Services whose new container said that the old one may go (`handover-complete` or `resin-kill-me`, behaviour §7).
+    pub handed_over: BTreeMap<AppId, BTreeSet<String>>,
 }
 
 impl Locks {
     /// Who holds the lock of a service.
     pub fn holder(&self, app: AppId, service: &str) -> Option<&LockHolder> {
         self.held.get(&app)?.get(service).map(|lock| &lock.holder)
+    }
+
+    /// Whether the marker that ends a hand-over is there.
+    pub fn marker(&self, app: AppId, service: &str) -> bool {
+        self.handed_over.get(&app).is_some_and(|services| services.contains(service))
     }
 
     /// Whether the agent holds the complete lock of every one of these services.

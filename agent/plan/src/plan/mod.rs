@@ -1,11 +1,23 @@
 //! The function between what is wanted and what is there.
 
+mod app;
+mod departed;
+mod draft;
+mod handover;
+mod images;
+mod locking;
+mod need;
+mod networks;
 mod reason;
+mod start;
 mod step;
+mod trial;
+mod volumes;
 
 pub use reason::{Reason, Wait};
-pub use step::{Action, Step};
+pub use step::{Action, Named, Step};
 
+use draft::{Draft, World};
 use serde::Serialize;
 
 use crate::current::Current;
@@ -21,6 +33,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is not done now, each with its reason.
     pub waiting: Vec<Wait>,
+    /// Keys of running steps that nobody wants any more: pulls of images that left the target.
+    pub cancel: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
 }
@@ -28,7 +42,7 @@ pub struct Plan {
 impl Plan {
     /// Nothing to do and nothing waited for: the device is at its target.
     pub fn is_settled(&self) -> bool {
-        self.steps.is_empty() && self.waiting.is_empty()
+        self.steps.is_empty() && self.waiting.iter().all(|wait| wait.reason.is_note())
     }
 }
 
@@ -47,4 +61,27 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// What time it is.
     pub now: Now,
+}
+
+/// Plans one round. Pure: the same input gives the same plan.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut draft = Draft::new(*input);
+    if let Some(why) = &input.policy.watch_only {
+        draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
+        return draft.finish();
+    }
+    let world = World::of(input);
+    for (uuid, refused) in &input.target.refused {
+        app::refused(&mut draft, uuid, refused);
+    }
+    let supervisor = networks::plan_supervisor_network(&mut draft, &world);
+    for app in input.target.apps.values().filter(|app| app::is_managed(app)) {
+        // A release that failed its trial is not tried again: the one settled before it stands in for it.
+        let stand_in = trial::stand_in(&mut draft, app);
+        app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
+    }
+    departed::plan_departed(&mut draft, &world);
+    images::plan_removal(&mut draft, &world);
+    images::plan_cancel(&mut draft);
+    draft.finish()
 }

@@ -37,8 +37,20 @@ pub enum Reason {
     Retry { error: String, count: u32, retry_boot_ms: i64 },
     Refused { offences: Vec<String> },
     VolumeWouldLoseData { name: String, fields: Vec<String> },
-    KeptForGrace { until_ms: i64 },
+    KeptForGrace { until_ms: Option<i64> },
     WatchOnly { why: String },
+    HandOver,
+    HandedOver,
+    HandOverTimedOut,
+    WaitingForHandOver { deadline_boot_ms: i64 },
+    WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
+    WaitingForReboot,
+    ContractUnmet { services: Vec<String> },
+    LeftOut { unmet: String },
+    TrialBegins,
+    TrialFailed { commit: String, why: String },
+    TargetMovedOn,
+    Rejected { commit: String, why: String, restored: String },
 }
 
 /// Something that is not done now.
@@ -94,8 +106,43 @@ impl std::fmt::Display for Reason {
                 "volume {name} is defined differently now ({}); replacing it would lose its data, so nothing is done until it is purged or an update is forced",
                 fields.join(", ")
             ),
-            Reason::KeptForGrace { .. } => f.write_str("volumes of an app that left the target are kept for the grace period"),
+            Reason::KeptForGrace { until_ms: Some(_) } => {
+                f.write_str("volumes of an app that left the target are kept for the grace period")
+            }
+            Reason::KeptForGrace { until_ms: None } => f.write_str(
+                "volumes of an app that left the target are kept: the grace period cannot be counted until the clock is set",
+            ),
+            Reason::HandOver => f.write_str("the old container hands over to the new one"),
+            Reason::HandedOver => f.write_str("the new container has taken over"),
+            Reason::HandOverTimedOut => {
+                f.write_str("the new container did not say that it has taken over; the time for it is up")
+            }
+            // No times in the texts: a text is announced when it changes.
+            Reason::WaitingForHandOver { .. } => f.write_str("waiting for the new container to say that it has taken over"),
+            Reason::WaitingForHealth { service, state, .. } => write!(f, "the new release is on trial: {service} is {state}"),
+            Reason::WaitingForReboot => {
+                f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
+            }
+            Reason::ContractUnmet { services } => write!(
+                f,
+                "Some releases were rejected due to having unmet requirements: {}; the running release is left as it is",
+                services.join("; ")
+            ),
+            Reason::LeftOut { unmet } => write!(f, "Not running containers because of contract violations: it requires {unmet}"),
+            Reason::TrialBegins => f.write_str("the new release begins its trial"),
+            Reason::TrialFailed { commit, why } => write!(f, "release {commit} failed its trial: {why}"),
+            Reason::TargetMovedOn => f.write_str("the target asks for another release"),
+            Reason::Rejected { commit, why, restored } => {
+                write!(f, "release {commit} is rejected until the target changes, release {restored} was restored: {why}")
+            }
             Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
         }
+    }
+}
+
+impl Reason {
+    /// Whether this is only worth knowing: the device is where it should be all the same.
+    pub fn is_note(&self) -> bool {
+        matches!(self, Reason::KeptForGrace { .. } | Reason::LeftOut { .. })
     }
 }

@@ -6,9 +6,27 @@ use serde::Serialize;
 
 use super::Reason;
 use crate::container::{ContainerSpec, RestartPolicy};
+use crate::current::Container;
 use crate::memory::Remember;
 use crate::policy::Force;
 use crate::target::{AppId, ImageRef, NetworkSpec, VolumeSpec};
+
+/// A container that is there: the id is acted on, the name is for people and tells steps on one container apart from
+/// those on another, also while it is being made and has no known id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// Engine id.
+    pub id: String,
+    /// Name in the engine.
+    pub name: String,
+}
+
+impl Named {
+    /// Names a present container.
+    pub fn of(container: &Container) -> Named {
+        Named { id: container.id.clone(), name: container.spec.name.clone() }
+    }
+}
 
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -88,32 +106,39 @@ pub enum Action {
     },
     /// Start a container that is there.
     Start {
-        /// Engine id.
-        container: String,
+        /// Which.
+        container: Named,
     },
     /// Stop a container and keep it.
     Stop {
-        /// Engine id.
-        container: String,
+        /// Which.
+        container: Named,
     },
     /// Stop a container and remove it with its anonymous volumes.
     Kill {
-        /// Engine id.
-        container: String,
+        /// Which.
+        container: Named,
     },
     /// Give a container another name.
     Rename {
-        /// Engine id.
-        container: String,
+        /// Which.
+        container: Named,
         /// New name.
         name: String,
     },
     /// Change a container's restart policy.
     SetRestartPolicy {
-        /// Engine id.
-        container: String,
+        /// Which.
+        container: Named,
         /// New policy.
         policy: RestartPolicy,
+    },
+    /// Remove the marker files of an earlier hand-over (behaviour §7).
+    ClearMarker {
+        /// App.
+        app_id: AppId,
+        /// Service.
+        service: String,
     },
     /// Write to memory.
     Remember {
@@ -141,7 +166,11 @@ impl Step {
     /// remembered under it.
     pub fn key(&self) -> String {
         match &self.action {
-            Action::Fetch { image, .. } => format!("fetch {image}"),
+            // One content is downloaded once, under however many names it is asked for.
+            Action::Fetch { image, .. } => match &image.digest {
+                Some(digest) => format!("fetch {digest}"),
+                None => format!("fetch {image}"),
+            },
             Action::AdoptImage { record } => format!("image {}", record.image),
             Action::RemoveImage { image } => format!("image {image}"),
             Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name, .. } => format!("network {name}"),
@@ -152,9 +181,14 @@ impl Step {
             | Action::Stop { container }
             | Action::Kill { container }
             | Action::Rename { container, .. }
-            | Action::SetRestartPolicy { container, .. } => format!("container {container}"),
+            | Action::SetRestartPolicy { container, .. } => format!("container {}", container.name),
+            Action::ClearMarker { app_id, service } => format!("marker of {app_id}/{service}"),
             Action::Remember { change } => match change {
-                Remember::Settle { app_uuid, .. } | Remember::Unsettle { app_uuid } => format!("settled release of {app_uuid}"),
+                Remember::BeginTrial { app_uuid, .. }
+                | Remember::Reject { app_uuid, .. }
+                | Remember::ForgetRejected { app_uuid }
+                | Remember::Settle { app_uuid, .. }
+                | Remember::Unsettle { app_uuid } => format!("settled release of {app_uuid}"),
                 Remember::Depart { app_id, .. } | Remember::ForgetDeparture { app_id } => format!("departure of app {app_id}"),
                 Remember::Image(record) => format!("image {}", record.image),
                 Remember::ForgetImage { image } => format!("image {image}"),

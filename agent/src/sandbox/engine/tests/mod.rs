@@ -24,7 +24,7 @@ struct TestClock(tokio::time::Instant);
 impl Clock for TestClock {
     fn now(&self) -> Now {
         let boot_ms = i64::try_from(self.0.elapsed().as_millis()).unwrap();
-        Now { wall_ms: Some(1_800_000_000_000 + boot_ms), boot_ms }
+        Now { wall_ms: Some(1_800_000_000_000 + boot_ms), machine_ms: 1_800_000_000_000 + boot_ms, boot_ms }
     }
 }
 

@@ -1,5 +1,9 @@
 //! What is allowed right now, already evaluated: windows, overrides, grace periods.
 
+mod window;
+
+pub use window::{Opening, Windows};
+
 use serde::Serialize;
 
 /// Whether something may be done now.
@@ -60,6 +64,9 @@ pub struct Policy {
 pub struct Now {
     /// Wall clock, ms since 1970, if it is trusted.
     pub wall_ms: Option<i64>,
+    /// The machine's wall clock as it is, right or wrong, ms since 1970: only to be compared with times the engine of the
+    /// same machine noted.
+    pub machine_ms: i64,
     /// Time since boot, ms.
     pub boot_ms: i64,
 }

@@ -1,0 +1,336 @@
+//! One app of the target: from what is there to what is wanted (behaviour §3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{Draft, World};
+use super::need::{Need, Present, assess};
+use super::networks::{self, Networks};
+use super::start::{Candidate, blocker};
+use super::trial::{self, Verdict};
+use super::volumes::{self, Volumes};
+use super::{Action, Named, Reason, departed, handover, images, locking};
+use crate::container::{NetworkMode, specify};
+use crate::contract;
+use crate::current::Container;
+use crate::memory::{Remember, Settled};
+use crate::target::{App, RefusedApp, Release, Strategy};
+
+/// Host apps are the OS's business (behaviour §12).
+pub(super) fn is_managed(app: &App) -> bool {
+    !app.is_host
+}
+
+/// An app whose target is refused is left exactly as it is.
+pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
+    let name = app.name.as_deref().unwrap_or(uuid);
+    let offences = app.offences.iter().map(ToString::to_string).collect();
+    draft.note(name, None, Reason::Refused { offences });
+}
+
+/// Plans one app as far as its contracts let it run on this device (behaviour §9).
+pub(super) fn plan_accepted(draft: &mut Draft<'_>, world: &World<'_>, supervisor: &Networks, app: &App) {
+    match contract::judge(app, draft.input.facts) {
+        contract::Verdict::Accepted => plan_app(draft, world, supervisor, app),
+        contract::Verdict::Without(reduced, violations) => {
+            for violation in violations {
+                draft.note(&app.name, Some(&violation.service), Reason::LeftOut { unmet: violation.unmet });
+            }
+            plan_app(draft, world, supervisor, &reduced);
+        }
+        contract::Verdict::Rejected(violations) => {
+            let services = violations.into_iter().map(|v| format!("{} requires {}", v.service, v.unmet)).collect();
+            draft.note(&app.name, None, Reason::ContractUnmet { services });
+        }
+    }
+}
+
+/// Plans one app; settles it when nothing is left to do.
+fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App) {
+    if draft.input.memory.departed.contains_key(&app.id) {
+        let change = Remember::ForgetDeparture { app_id: app.id };
+        draft.step(Some(&app.name), None, Action::Remember { change }, Reason::NotThereYet);
+    }
+    let Some(release) = &app.release else {
+        return departed::plan_empty_app(draft, world, app);
+    };
+    let mut round = None;
+    let unsettled = draft.unsettled_by(|draft| round.insert(Round::of(draft, world, supervisor, app, release)).plan(draft));
+    let candidates = round.iter().flat_map(|round| round.candidates.values());
+    match trial::judge(draft, app, release, candidates, !unsettled) {
+        Verdict::Settle if !unsettled => settle(draft, app, release),
+        Verdict::Settle | Verdict::Wait => {}
+    }
+}
+
+/// Records the release as settled and gives the locks back, both in one round (behaviour §3.4).
+fn settle(draft: &mut Draft<'_>, app: &App, release: &Release) {
+    let memory = draft.input.memory;
+    let known = memory.settled.get(&app.uuid);
+    if known.is_none_or(|settled| settled.commit != release.commit || settled.fingerprint != app.fingerprint) {
+        let (fingerprint, document) = (app.fingerprint.clone(), (*app.document).clone());
+        let settled = Settled { app_id: app.id, commit: release.commit.clone(), fingerprint, document };
+        let change = Remember::Settle { app_uuid: app.uuid.clone(), settled };
+        let why = Reason::ReleaseComplete { commit: release.commit.clone() };
+        draft.step(Some(&app.name), None, Action::Remember { change }, why);
+    }
+    locking::release(draft, Some(&app.name), app.id);
+}
+
+/// Everything one round knows about one app.
+struct Round<'a> {
+    app: &'a App,
+    release: &'a Release,
+    candidates: BTreeMap<&'a str, Candidate<'a>>,
+    /// Containers nothing in the release stands for: removed services and older duplicates.
+    surplus: Vec<(&'a Container, Reason)>,
+    /// Old containers beside the new ones they hand over to.
+    handing_over: Vec<(&'a Container, &'a Container)>,
+    supervisor: &'a Networks,
+    networks: Networks,
+    volumes: Volumes,
+    first_install: bool,
+}
+
+impl<'a> Round<'a> {
+    fn of(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App, release: &'a Release) -> Round<'a> {
+        images::adopt(draft, world, app, release);
+        let volumes = volumes::plan_volumes(draft, world, app, release);
+        let networks = networks::plan_networks(draft, world, app, release);
+        let mut by_service: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
+        for container in world.of_app(app.id) {
+            by_service.entry(&container.service).or_default().push(container);
+        }
+        let mut round = Round {
+            app,
+            release,
+            candidates: BTreeMap::new(),
+            surplus: Vec::new(),
+            handing_over: Vec::new(),
+            supervisor,
+            networks,
+            volumes,
+            first_install: by_service.is_empty(),
+        };
+        for (name, service) in &release.services {
+            let present = Present::of(by_service.remove(name.as_str()).unwrap_or_default().into_iter());
+            for other in present.others {
+                match present.newest {
+                    Some(new) if other.handing_over && !new.handing_over => round.handing_over.push((other, new)),
+                    _ => round.surplus.push((other, Reason::Duplicate)),
+                }
+            }
+            let image = world.image(&service.image);
+            let recorded = draft.input.memory.images.get(&service.image.to_string());
+            let engine_image = image.map(|i| i.id.as_str()).or(recorded.map(|record| record.engine_id.as_str()));
+            let wanted = specify(app, release, service, draft.input.facts, engine_image);
+            let stopped = draft.input.memory.stops.contains(&(app.id, name.clone()));
+            let candidate =
+                Candidate { service, present: present.newest, wanted, need: Need::Keep, has_image: image.is_some(), stopped };
+            round.candidates.insert(name, candidate);
+        }
+        let removed = by_service.into_values().flatten().map(|container| (container, Reason::NotWantedAnyMore));
+        round.surplus.extend(removed);
+        round.assess();
+        round
+    }
+
+    /// Decides what each service needs. A container that shares another's network stack goes with it.
+    fn assess(&mut self) {
+        let ids: BTreeMap<String, String> =
+            self.candidates.iter().filter_map(|(name, c)| Some(((*name).to_owned(), c.present?.id.clone()))).collect();
+        for candidate in self.candidates.values_mut() {
+            if let NetworkMode::Service(name) = &candidate.wanted.network_mode
+                && let Some(id) = ids.get(name)
+            {
+                candidate.wanted.network_mode = NetworkMode::Container(id.clone());
+            }
+            let need = assess(candidate.service, candidate.present, &candidate.wanted, candidate.stopped);
+            candidate.need = match (need, candidate.present) {
+                (need @ (Need::Replace(..) | Need::Bury(_)), _) | (need, None) => need,
+                (need, Some(container)) => match changing_object(container, &[&self.networks, self.supervisor], &self.volumes) {
+                    Some(what) => Need::Replace(container, Reason::Changed { fields: vec![what] }),
+                    None => need,
+                },
+            };
+        }
+    }
+
+    fn plan(&self, draft: &mut Draft<'_>) {
+        let missing: Vec<&Candidate<'_>> =
+            self.candidates.values().filter(|c| !c.has_image && !matches!(c.need, Need::Keep)).collect();
+        self.fetch(draft, &missing);
+        self.keep_running(draft);
+        if self.volumes.blocked {
+            return;
+        }
+        self.hand_over(draft, missing.is_empty());
+        let missing: Vec<String> = missing.iter().map(|c| c.service.image.to_string()).collect();
+        let switch = self.switch(&missing);
+        if switch.is_empty() {
+            return;
+        }
+        if switch.iter().all(|(.., ready)| !ready) {
+            return self.explain(draft, switch);
+        }
+        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
+            return;
+        }
+        trial::begin(draft, self.app, self.release);
+        for (service, planned, ready) in switch {
+            match planned {
+                Planned::Do(action, why) if ready => draft.step(Some(&self.app.name), Some(service), action, why),
+                Planned::Do(_, why) | Planned::Wait(why) => draft.wait(&self.app.name, Some(service), why),
+            }
+        }
+    }
+
+    fn explain(&self, draft: &mut Draft<'_>, switch: Vec<(&str, Planned, bool)>) {
+        for (service, planned, _) in switch {
+            let (Planned::Do(_, why) | Planned::Wait(why)) = planned;
+            draft.wait(&self.app.name, Some(service), why);
+        }
+    }
+
+    /// Downloads wait until containers of the kill-first strategies are gone, except for services that are new.
+    fn fetch(&self, draft: &mut Draft<'_>, missing: &[&Candidate<'a>]) {
+        let busy = self
+            .candidates
+            .values()
+            .any(|c| kills_first(c) && matches!(&c.need, Need::Replace(container, _) if container.is_up()));
+        for candidate in missing {
+            if !busy || candidate.present.is_none() {
+                images::fetch(draft, self.app, candidate.service);
+            }
+        }
+    }
+
+    /// What needs no lock: starting what should run, burying what is half removed.
+    fn keep_running(&self, draft: &mut Draft<'_>) {
+        for (name, candidate) in &self.candidates {
+            let label = (Some(self.app.name.as_str()), Some(*name));
+            match &candidate.need {
+                Need::Start(container, why) => {
+                    match self.start_blocker(candidate).or_else(|| needs_reboot(draft, candidate, container)) {
+                        Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
+                        _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
+                    }
+                }
+                Need::Bury(container) => {
+                    draft.step(label.0, label.1, Action::Kill { container: Named::of(container) }, Reason::Dead);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn start_blocker(&self, candidate: &Candidate<'a>) -> Option<Reason> {
+        blocker(candidate, &self.candidates, &[&self.networks, self.supervisor], &self.volumes)
+    }
+
+    /// What needs the app's locks, each with whether it can be done now.
+    fn switch(&self, missing: &[String]) -> Vec<(&'a str, Planned, bool)> {
+        let images_ready = missing.is_empty();
+        let waiting = || Planned::Wait(Reason::WaitingForImages { missing: missing.to_vec() });
+        let mut switch = Vec::new();
+        for (container, why) in &self.surplus {
+            let planned = Planned::Do(Action::Kill { container: Named::of(container) }, why.clone());
+            let (planned, ready) = if images_ready || !container.is_up() { (planned, true) } else { (waiting(), false) };
+            switch.push((container.service.as_str(), planned, ready));
+        }
+        for (name, candidate) in &self.candidates {
+            let ready = images_ready || kills_first(candidate);
+            let (planned, ready) = match &candidate.need {
+                Need::Keep | Need::Start(..) | Need::Bury(_) => continue,
+                Need::Replace(container, _) | Need::Rename(container)
+                    if handover::applies(candidate, container, self.is_changing(container)) =>
+                {
+                    if images_ready {
+                        continue;
+                    } else {
+                        (waiting(), false)
+                    }
+                }
+                Need::Rename(_) | Need::Replace(..) if !ready => (waiting(), false),
+                Need::Rename(container) => (self.rename(candidate, container), true),
+                Need::Stop(container) => {
+                    (Planned::Do(Action::Stop { container: Named::of(container) }, Reason::StoppedByTarget), true)
+                }
+                Need::Replace(container, why) => {
+                    (Planned::Do(Action::Kill { container: Named::of(container) }, why.clone()), true)
+                }
+                Need::Install => self.install(candidate, images_ready, waiting),
+            };
+            switch.push((*name, planned, ready));
+        }
+        switch
+    }
+
+    fn rename(&self, candidate: &Candidate<'a>, container: &Container) -> Planned {
+        let why = Reason::NewRelease { from: container.commit.clone(), to: self.release.commit.clone() };
+        Planned::Do(Action::Rename { container: Named::of(container), name: candidate.wanted.name.clone() }, why)
+    }
+
+    fn install(&self, candidate: &Candidate<'a>, images_ready: bool, waiting: impl Fn() -> Planned) -> (Planned, bool) {
+        if self.surplus.iter().any(|(container, _)| container.service == candidate.service.name) {
+            return (Planned::Wait(Reason::WaitingForOldContainer), false);
+        }
+        if !images_ready {
+            return (waiting(), false);
+        }
+        if let Some(reason) = self.start_blocker(candidate) {
+            return (Planned::Wait(reason), false);
+        }
+        let action = Action::Create { spec: Box::new(candidate.wanted.clone()), start: candidate.starts_at_once() };
+        (Planned::Do(action, Reason::NotThereYet), true)
+    }
+
+    /// Hand-overs need no lock: nothing stops before the new container says so (behaviour §7).
+    fn hand_over(&self, draft: &mut Draft<'_>, images_ready: bool) {
+        for (old, new) in &self.handing_over {
+            let Some(candidate) = self.candidates.get(new.service.as_str()) else { continue };
+            handover::finish(draft, self.app, candidate, old, new);
+        }
+        for candidate in self.candidates.values().filter(|_| images_ready) {
+            let (Need::Replace(container, _) | Need::Rename(container)) = &candidate.need else { continue };
+            if handover::applies(candidate, container, self.is_changing(container)) {
+                trial::begin(draft, self.app, self.release);
+                handover::begin(draft, self.app, candidate, container, self.start_blocker(candidate));
+            }
+        }
+    }
+
+    fn is_changing(&self, container: &Container) -> bool {
+        changing_object(container, &[&self.networks, self.supervisor], &self.volumes).is_some()
+    }
+
+    /// All services of the present and the wanted release (behaviour §6).
+    fn lock_set(&self) -> BTreeSet<String> {
+        let surplus = self.surplus.iter().map(|(container, _)| container.service.clone());
+        self.release.services.keys().cloned().chain(surplus).collect()
+    }
+}
+
+/// A service that asks for a reboot first is started by the first run of the machine after its container was made.
+fn needs_reboot(draft: &Draft<'_>, candidate: &Candidate<'_>, container: &Container) -> Option<Reason> {
+    let booted_ms = draft.input.facts.boot_time_ms?;
+    (candidate.requires_reboot() && container.created_ms >= booted_ms).then_some(Reason::WaitingForReboot)
+}
+
+/// What is planned for a service under the locks.
+enum Planned {
+    /// A step.
+    Do(Action, Reason),
+    /// Nothing yet.
+    Wait(Reason),
+}
+
+fn kills_first(candidate: &Candidate<'_>) -> bool {
+    matches!(candidate.service.strategy(), Strategy::KillThenDownload | Strategy::DeleteThenDownload)
+}
+
+/// A network or volume that has to go and that this container uses.
+fn changing_object(container: &Container, networks: &[&Networks], volumes: &Volumes) -> Option<String> {
+    let network = networks.iter().flat_map(|n| &n.changing).find(|name| networks::uses(container, name));
+    let volume = volumes.changing.iter().find(|name| volumes::uses(container, name));
+    network.map(|name| format!("network {name}")).or_else(|| volume.map(|name| format!("volume {name}")))
+}

@@ -1,0 +1,173 @@
+//! A plan being written, and the indexes over the present that planning reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Input, Plan, Reason, Step, Wait};
+use crate::current::{Container, Image, Network, Volume};
+use crate::target::{AppId, ImageRef};
+
+/// How many images are pulled at a time.
+pub(super) const MAX_FETCHES: usize = 3;
+
+/// The present, indexed once a round.
+pub(super) struct World<'a> {
+    pub containers: BTreeMap<AppId, Vec<&'a Container>>,
+    pub networks: BTreeMap<&'a str, Vec<&'a Network>>,
+    pub volumes: BTreeMap<&'a str, &'a Volume>,
+    by_digest: BTreeMap<&'a str, &'a Image>,
+    by_tag: BTreeMap<&'a str, &'a Image>,
+    by_id: BTreeMap<&'a str, &'a Image>,
+    recorded_by_digest: BTreeMap<&'a str, &'a str>,
+    recorded: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> World<'a> {
+    pub fn of(input: &Input<'a>) -> World<'a> {
+        let engine = &input.current.engine;
+        let mut world = World {
+            containers: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: engine.volumes.iter().map(|v| (v.name.as_str(), v)).collect(),
+            by_digest: BTreeMap::new(),
+            by_tag: BTreeMap::new(),
+            by_id: engine.images.iter().map(|i| (i.id.as_str(), i)).collect(),
+            recorded_by_digest: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+        };
+        for container in &engine.containers {
+            world.containers.entry(container.app_id).or_default().push(container);
+        }
+        for network in &engine.networks {
+            world.networks.entry(&network.name).or_default().push(network);
+        }
+        for image in &engine.images {
+            world.by_digest.extend(image.digests.iter().filter_map(|d| d.split_once('@')).map(|(_, digest)| (digest, image)));
+            world.by_tag.extend(image.tags.iter().map(|tag| (tag.as_str(), image)));
+        }
+        for (text, record) in &input.memory.images {
+            world.recorded.insert(text, &record.engine_id);
+            if let Some(digest) = &record.image.digest {
+                world.recorded_by_digest.insert(digest, &record.engine_id);
+            }
+        }
+        world
+    }
+
+    /// The engine's image for a reference: by digest, by tag, or by what was recorded for the same digest (protocol §11).
+    pub fn image(&self, image: &ImageRef) -> Option<&'a Image> {
+        match &image.digest {
+            Some(digest) => self
+                .by_digest
+                .get(digest.as_str())
+                .or_else(|| self.recorded_by_digest.get(digest.as_str()).and_then(|id| self.by_id.get(id)))
+                .copied(),
+            None => {
+                let text = image.to_string();
+                self.by_tag
+                    .get(text.as_str())
+                    .or_else(|| self.recorded.get(text.as_str()).and_then(|id| self.by_id.get(id)))
+                    .copied()
+            }
+        }
+    }
+
+    /// An image by its engine id.
+    pub fn image_by_id(&self, id: &str) -> Option<&'a Image> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Containers of an app.
+    pub fn of_app(&self, app: AppId) -> &[&'a Container] {
+        self.containers.get(&app).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The plan being written.
+pub(super) struct Draft<'a> {
+    pub input: Input<'a>,
+    plan: Plan,
+    keys: BTreeSet<String>,
+    fetches: usize,
+    /// Set when a step was wanted, whether it could be taken now or not.
+    unsettled: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(input: Input<'a>) -> Draft<'a> {
+        let fetches = input.current.in_flight.keys().filter(|key| key.starts_with("fetch ")).count();
+        Draft { input, plan: Plan::default(), keys: BTreeSet::new(), fetches, unsettled: false }
+    }
+
+    /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try.
+    pub fn step(&mut self, app: Option<&str>, service: Option<&str>, action: Action, why: Reason) {
+        self.unsettled = true;
+        let step = Step { action, app: app.map(str::to_owned), service: service.map(str::to_owned), why };
+        let key = step.key();
+        if self.input.current.in_flight.contains_key(&key) || self.keys.contains(&key) {
+            return;
+        }
+        if let Some(failure) = self.input.memory.failures.get(&key)
+            && failure.retry_boot_ms > self.input.now.boot_ms
+        {
+            let retry =
+                Reason::Retry { error: failure.error.clone(), count: failure.count, retry_boot_ms: failure.retry_boot_ms };
+            self.wake(failure.retry_boot_ms);
+            self.wait(app.unwrap_or("device"), service, retry);
+            return;
+        }
+        if matches!(step.action, Action::Fetch { .. }) {
+            if self.fetches >= MAX_FETCHES {
+                return;
+            }
+            self.fetches += 1;
+        }
+        self.keys.insert(key);
+        self.plan.steps.push(step);
+    }
+
+    /// Notes what is not done now; keeps the app from settling.
+    pub fn wait(&mut self, app: &str, service: Option<&str>, reason: Reason) {
+        self.unsettled = true;
+        self.note(app, service, reason);
+    }
+
+    /// Notes something that is as it should be but that a person wants to know.
+    pub fn note(&mut self, app: &str, service: Option<&str>, reason: Reason) {
+        self.plan.waiting.push(Wait { app: app.to_owned(), service: service.map(str::to_owned), reason });
+    }
+
+    /// The plan may change at this time since boot.
+    pub fn wake(&mut self, boot_ms: i64) {
+        self.plan.wake_boot_ms = Some(self.plan.wake_boot_ms.map_or(boot_ms, |at| at.min(boot_ms)));
+    }
+
+    /// The plan may change at this wall-clock time, given that the clock is trusted.
+    pub fn wake_at_wall(&mut self, wall_ms: i64) {
+        if let Some(now) = self.input.now.wall_ms {
+            self.wake(self.input.now.boot_ms + (wall_ms - now).max(0));
+        }
+    }
+
+    /// Drops a running step that nobody wants.
+    pub fn cancel(&mut self, key: &str) {
+        self.plan.cancel.push(key.to_owned());
+    }
+
+    /// Runs a part of the planning and tells whether it wanted or waited for anything.
+    pub fn unsettled_by(&mut self, part: impl FnOnce(&mut Self)) -> bool {
+        let before = std::mem::replace(&mut self.unsettled, false);
+        part(self);
+        let during = self.unsettled;
+        self.unsettled = before || during;
+        during
+    }
+
+    /// Whether any step has been wanted so far.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    pub fn finish(self) -> Plan {
+        self.plan
+    }
+}

@@ -1,0 +1,233 @@
+//! The one HTTP client for the cloud (protocol §2): rustls with `ring`, gzip, a bound for every phase of a call.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use tokio::time::timeout;
+
+use super::body::{Limits, excerpt, read_text};
+use super::error::chain;
+use super::retry::retry_after;
+use super::user_agent::{UserAgent, user_agent};
+use super::{Cloud, CloudError, Report, TargetAnswer, roots};
+use crate::settings::{CloudSettings, Secret};
+
+/// The largest target that is taken, bytes after decompression.
+pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// An ETag longer than this is not kept, bytes.
+const ETAG_LIMIT_BYTES: usize = 1024;
+
+const REFUSED_POLL: &str = "the cloud does not accept this device's key for this uuid (the device was deleted, or its key changed; \
+     a refusal is remembered there for 10 minutes)";
+const REFUSED_REPORT: &str =
+    "the cloud does not accept this device's key, or the report names a release or an image it does not know";
+
+/// How long each phase of a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name resolution, connection and TLS.
+    pub connect: Duration,
+    /// From the connection to the head of the answer.
+    pub head: Duration,
+    /// The longest silence within the body.
+    pub body_idle: Duration,
+    /// The whole body.
+    pub body_total: Duration,
+}
+
+impl Timeouts {
+    /// One limit for every phase (`SUPERVISOR_API_REQUEST_TIMEOUT`); a whole body may take ten times as long.
+    pub fn per_phase(limit: Duration) -> Timeouts {
+        Timeouts { connect: limit, head: limit, body_idle: limit, body_total: limit.saturating_mul(10) }
+    }
+}
+
+impl Default for Timeouts {
+    /// 59 s, just below the usual gateway's minute (protocol §2).
+    fn default() -> Self {
+        Timeouts::per_phase(Duration::from_secs(59))
+    }
+}
+
+/// What a client is made from.
+#[derive(Clone, Debug)]
+pub struct ClientSettings<'a> {
+    /// Address, uuid, key, own certificates.
+    pub cloud: &'a CloudSettings,
+    /// Where the host's certificates are looked for.
+    pub host_root: &'a Path,
+    /// `PRETTY_NAME` of the host's os-release, for `User-Agent`.
+    pub os_version: Option<&'a str>,
+    /// `dev` or `prod`, for `User-Agent`.
+    pub os_variant: Option<&'a str>,
+    /// Limits of time.
+    pub timeouts: Timeouts,
+}
+
+/// The cloud over HTTP.
+pub struct Client {
+    http: reqwest::Client,
+    target_url: Url,
+    report_url: Url,
+    uuid: String,
+    authorization: HeaderValue,
+    timeouts: Timeouts,
+}
+
+impl Client {
+    /// Makes a client; connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the settings lack or spoil what a call needs: address, uuid, key.
+    pub fn new(settings: &ClientSettings<'_>) -> Result<Client, CloudError> {
+        let wrong = |what: &str| CloudError::Settings(what.to_owned());
+        let uuid = settings.cloud.uuid.clone().ok_or_else(|| wrong("config.json has no uuid"))?;
+        let key =
+            settings.cloud.device_api_key.as_ref().map(Secret::reveal).ok_or_else(|| wrong("config.json has no deviceApiKey"))?;
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
+            .map_err(|_| wrong("deviceApiKey in config.json holds characters that no key has"))?;
+        authorization.set_sensitive(true);
+        let base = base_url(&settings.cloud.api_endpoint)?;
+        Ok(Client {
+            http: http_client(settings, &base)?,
+            target_url: below(&base, &["device", "v3", &uuid, "state"])?,
+            report_url: below(&base, &["device", "v3", "state"])?,
+            uuid,
+            authorization,
+            timeouts: settings.timeouts,
+        })
+    }
+
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.http.request(method, url.clone()).header(AUTHORIZATION, self.authorization.clone())
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn head(&self, request: RequestBuilder, call: &str) -> Result<Response, CloudError> {
+        let limit = self.timeouts.connect + self.timeouts.head;
+        let timed_out = |phase, limit| CloudError::TimedOut { call: call.to_owned(), phase, limit };
+        match timeout(limit, request.send()).await {
+            Err(_) => Err(timed_out("waiting for the answer to begin", limit)),
+            Ok(Err(error)) if error.is_timeout() && error.is_connect() => Err(timed_out("connecting", self.timeouts.connect)),
+            Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: chain(&error.without_url()) }),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { size_bytes: BODY_LIMIT_BYTES, idle: self.timeouts.body_idle, total: self.timeouts.body_total }
+    }
+}
+
+#[async_trait::async_trait]
+impl Cloud for Client {
+    async fn target(&self, etag: Option<&str>) -> Result<TargetAnswer, CloudError> {
+        let call = format!("GET {}", self.target_url);
+        let mut request = self.request(Method::GET, &self.target_url);
+        if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = self.head(request, &call).await?;
+        match response.status() {
+            StatusCode::NOT_MODIFIED => Ok(TargetAnswer::Unchanged),
+            StatusCode::OK => {
+                let etag = sendable_etag(&response);
+                Ok(TargetAnswer::Body { text: read_text(response, self.limits(), &call).await?, etag })
+            }
+            _ => Err(refusal(response, call, REFUSED_POLL).await),
+        }
+    }
+
+    async fn report(&self, fields: &Report) -> Result<(), CloudError> {
+        let call = format!("PATCH {}", self.report_url);
+        // Built by hand: the body is the one place where the uuid is a key.
+        let body = serde_json::to_vec(&std::collections::BTreeMap::from([(self.uuid.as_str(), fields)]))
+            .map_err(|error| CloudError::Settings(format!("the report cannot be written as JSON: {error}")))?;
+        let request = self.request(Method::PATCH, &self.report_url).header(CONTENT_TYPE, "application/json").body(body);
+        let response = self.head(request, &call).await?;
+        if !response.status().is_success() {
+            return Err(refusal(response, call, REFUSED_REPORT).await);
+        }
+        // Accepted is accepted; reading the few bytes of the answer only lets the connection be used again.
+        let _ = excerpt(response, &call).await;
+        Ok(())
+    }
+}
+
+/// The error for a status that is not success.
+async fn refusal(response: Response, call: String, unauthorised: &'static str) -> CloudError {
+    let retry_after = retry_after(response.headers());
+    let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        return CloudError::Unauthorised { call, meaning: unauthorised, retry_after };
+    }
+    let message = if status.is_redirection() {
+        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+        format!(": a redirection to {}, which is not followed", super::body::shorten(to))
+    } else {
+        excerpt(response, &call).await
+    };
+    CloudError::Status { call, status: status.as_u16(), message, retry_after }
+}
+
+/// The answer's ETag, unless it is of a kind that cannot be sent back.
+fn sendable_etag(response: &Response) -> Option<String> {
+    let etag = response.headers().get(ETAG)?.to_str().ok()?;
+    (!etag.is_empty() && etag.len() <= ETAG_LIMIT_BYTES).then(|| etag.to_owned())
+}
+
+fn base_url(api_endpoint: &str) -> Result<Url, CloudError> {
+    let wrong = |why: &str| CloudError::Settings(format!("apiEndpoint \"{api_endpoint}\" in config.json {why}"));
+    let url = Url::parse(api_endpoint).map_err(|error| wrong(&format!("is not an address: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong("is not an http or https address"));
+    }
+    Ok(url)
+}
+
+/// An address below the base, each segment escaped.
+fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.path_segments_mut()
+        .map_err(|()| CloudError::Settings(format!("nothing can stand below apiEndpoint \"{base}\"")))?
+        .pop_if_empty()
+        .extend(segments);
+    Ok(url)
+}
+
+fn http_client(settings: &ClientSettings<'_>, base: &Url) -> Result<reqwest::Client, CloudError> {
+    let unusable = |what: &str, cause: String| CloudError::Settings(format!("{what}: {cause}"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    // The trusted roots are put together here and not by reqwest: its own way wants a certificate store on the machine.
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable("TLS", chain(&error)))?
+        .with_root_certificates(roots::gather(settings.host_root, settings.cloud.root_ca_pem.as_deref()))
+        .with_no_client_auth();
+    let name = UserAgent { os_version: settings.os_version, os_variant: settings.os_variant };
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(user_agent(&name))
+        .gzip(true)
+        // The key goes to the address of config.json and to no other.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(settings.timeouts.connect)
+        .pool_max_idle_per_host(1);
+    // The usual proxy variables are followed, but not to this machine itself.
+    if matches!(base.host_str(), Some("localhost" | "[::1]")) || base.host_str().is_some_and(|host| host.starts_with("127.")) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| unusable("the HTTP client", chain(&error)))
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod tls;

@@ -1,0 +1,68 @@
+//! What the suites share: a device with an agent on it, a cloud, the private engine, and targets.
+//!
+//! Every suite drives the built binary from outside. A suite that cannot do without the private engine of `tests/run`
+//! carries the line `// needs: engine`; without that engine its tests return at once and the harness counts them as
+//! skipped. Tests run side by side on one engine, so each has app ids, names, repositories and a label scope of its own.
+
+#![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
+
+mod archive;
+mod cloud;
+mod containers;
+mod device;
+mod engine;
+mod http;
+mod images;
+mod target;
+
+pub use cloud::Cloud;
+pub use containers::Container;
+pub use device::{Answer, Device, binary};
+pub use engine::{Engine, seconds_now};
+pub use holdfast::sandbox::cloud::Failure;
+pub use images::Role;
+pub use target::{App, Release, Service, device_target};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest time anything is waited for: generous, because a loaded machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks every 50 ms until `look` finds something, and fails with what was waited for and what was there instead.
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    wait_within(PATIENCE, what, look)
+}
+
+/// The same with a limit of the caller's.
+pub fn wait_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(instead) if Instant::now() >= end => panic!("waited {limit:?} for {what}; instead: {instead}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// `Ok` when the condition holds, else what is shown instead; for `wait_for`.
+pub fn check(holds: bool, instead: impl std::fmt::Display) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(instead.to_string()) }
+}
+
+/// Whether the long variants were asked for (`tests/run --all`).
+pub fn long_run() -> bool {
+    std::env::var_os("HOLDFAST_TEST_ALL").is_some()
+}
+
+/// A number nobody else on this machine gets soon: it tells processes and tests within one apart, and stays below 2^31.
+pub fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    (u64::from(std::process::id()) % 4_000_000) * 500 + NEXT.fetch_add(1, Ordering::Relaxed) % 500 + 1
+}
+
+/// A uuid of 32 hex digits from such a number.
+pub fn unique_uuid() -> String {
+    format!("{:08x}{:024x}", unique(), std::process::id())
+}
