@@ -35,6 +35,7 @@ impl Shared {
             object: object.clone(),
             message: format!("it shares the network of service {service}, whose container was not looked up before"),
         })?;
+        self.require_networks(&object, spec).await?;
         let options = CreateContainerOptions { name: Some(spec.name.clone()), ..CreateContainerOptions::default() };
         let create = |docker: Docker| async move { docker.create_container(Some(options), body).await };
         let made = Box::pin(self.link.call(&object, WORK_LIMIT, create)).await?;
@@ -46,6 +47,23 @@ impl Shared {
             return Err(error);
         }
         Ok(made.id)
+    }
+
+    /// The engine lets a container that does not run join networks that do not exist, and refuses to start it for ever after.
+    async fn require_networks(&self, object: &str, spec: &ContainerSpec) -> Result<()> {
+        if spec.networks.is_empty() {
+            return Ok(());
+        }
+        let present = self.network_names().await?;
+        for name in spec.networks.keys() {
+            let message = match present.iter().filter(|present| *present == name).count() {
+                0 => format!("there is no network {name}"),
+                1 => continue,
+                many => format!("there are {many} networks {name}, it cannot join either until the others are removed"),
+            };
+            return Err(EngineError::Failed { object: object.to_owned(), message });
+        }
+        Ok(())
     }
 
     async fn join_networks(&self, id: &str, spec: &ContainerSpec) -> Result<()> {
@@ -74,13 +92,7 @@ impl Shared {
         let start = |docker: Docker| async move { docker.start_container(id, None).await };
         let result = self.link.call(&object, WORK_LIMIT, start).await;
         self.cache.touch(id);
-        result.map_err(|error| {
-            if words(&error).trim_end().ends_with("exec format error") {
-                with_hint(error, "the image was built for another processor architecture than this device's")
-            } else {
-                error
-            }
-        })
+        result.map_err(explained)
     }
 
     /// Stops a container within its own grace period; stopped or gone is fine.
@@ -158,5 +170,28 @@ impl Shared {
         let result = self.link.call(&object, WORK_LIMIT, update).await;
         self.cache.touch(id);
         result
+    }
+}
+
+/// Gives a failed start a hint for people where the engine's words are known.
+fn explained(error: EngineError) -> EngineError {
+    if words(&error).trim_end().ends_with("exec format error") {
+        with_hint(error, "the image was built for another processor architecture than this device's")
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_for_another_processor_is_explained() {
+        let failed = |message: &str| EngineError::Failed { object: "container a".into(), message: message.into() };
+        let said = "OCI runtime create failed: starting container process caused: exec: \"/a\": exec format error";
+        let text = explained(failed(said)).to_string();
+        assert!(text.contains(said) && text.contains("another processor architecture"), "{text}");
+        assert_eq!(explained(failed("no such file")), failed("no such file"));
     }
 }

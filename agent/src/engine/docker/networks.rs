@@ -33,6 +33,11 @@ impl Shared {
         Ok(networks)
     }
 
+    /// The names of all networks, anybody's; one that is there twice stands twice.
+    pub(super) async fn network_names(&self) -> Result<Vec<String>> {
+        Ok(self.networks(None).await?.into_iter().filter_map(|network| network.name).collect())
+    }
+
     /// Networks as the engine lists them, oldest first; all, or those of one name.
     async fn networks(&self, name: Option<&str>) -> Result<Vec<models::Network>> {
         let filters = name.map(|name| HashMap::from([("name".to_owned(), vec![name.to_owned()])]));
