@@ -6,7 +6,7 @@ use super::rules;
 use crate::target::compose::networks::{Names, Networking};
 use crate::target::compose::{depends_on, environment, labels, mounts, networks, options, ports, unsupported};
 use crate::target::reading::{Field, Findings, Section, Weight, expected};
-use crate::target::{Dependency, ImageRef, NetworkChoice, Service};
+use crate::target::{ImageRef, NetworkChoice, Service};
 
 /// What a release defines and services refer to, by name.
 pub struct Defined<'a> {
@@ -75,7 +75,7 @@ fn composed(field: &Field<'_>, defined: &Defined<'_>, findings: &mut Findings) -
     let mut depends_on = depends_on::read(&mut section, defined);
     if let NetworkChoice::Service(owner) = &mode {
         // Its network stack must be there first (behaviour §4.3); what was asked for in so many words stays.
-        depends_on.entry(owner.clone()).or_insert_with(Dependency::default);
+        depends_on.entry(owner.clone()).or_default();
     }
     let mut service = Service {
         name: String::new(),
