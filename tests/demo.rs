@@ -4,6 +4,7 @@
 
 mod support;
 
+use serde_json::Value;
 use support::{Answer, Device};
 
 fn demo(arguments: &[&str]) -> Answer {
@@ -26,8 +27,11 @@ fn it_shows_the_main_job_and_ends_well() {
 fn its_json_is_for_machines() {
     let shown = demo(&["--json"]);
     assert_eq!(shown.code, 0, "{shown:?}");
-    let lines: Vec<&str> = shown.stdout.lines().filter(|line| !line.is_empty()).collect();
-    assert!(!lines.is_empty());
-    let all_json = lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
-    assert!(all_json || serde_json::from_str::<serde_json::Value>(&shown.stdout).is_ok(), "{}", shown.stdout);
+    let lines = shown.stdout.lines().filter(|line| !line.is_empty());
+    let events: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    assert!(events.iter().all(|event| event["ok"] != false), "{events:?}");
+    let mut seen = events.iter().filter_map(|event| event["stage"].as_str());
+    for stage in ["start-agent", "install", "update-held", "update-released", "report"] {
+        assert!(seen.any(|s| s == stage), "no stage {stage} in its place: {}", shown.stdout);
+    }
 }

@@ -34,7 +34,7 @@ fn a_target_that_is_met_is_left_alone() {
 
     let (from, reports, polls) = (support::seconds_now(), cloud.reports().len(), cloud.polls().len());
     let (files, written) = (device.data_files(), device.bytes_written());
-    std::thread::sleep(Duration::from_secs(if long_run() { 300 } else { 20 }));
+    std::thread::sleep(Duration::from_secs(if long_run() { 240 } else { 20 }));
     let repositories: Vec<String> =
         containers.iter().filter_map(|c| Some(c.inspect["Config"]["Image"].as_str()?.split('@').next()?.to_owned())).collect();
     let app_id = format!("\"{}\"", app.id);

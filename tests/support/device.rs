@@ -181,9 +181,9 @@ impl Device {
         answer.unwrap_or_else(|e| panic!("POST {path}: {e}"))
     }
 
-    /// The whole status, as text: what a person can find in it is found by searching.
+    /// The whole status as text without spaces between fields: what a person can find in it is found by searching.
     pub fn status(&self) -> String {
-        self.get("/v3/status").text()
+        self.get("/v3/status").json().to_string()
     }
 
     /// Waits until the status mentions all of these.
@@ -228,9 +228,16 @@ impl Device {
         line.trim().parse().expect("a number")
     }
 
-    /// What SQLite itself says of the database.
+    /// What SQLite itself says of the database as it lies there, of a copy: opening it would tidy up what the agent left.
     pub fn check_database(&self) {
-        let database = rusqlite::Connection::open(self.path("data/database.sqlite")).expect("the database opens");
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        for name in ["database.sqlite", "database.sqlite-wal"] {
+            let from = self.path("data").join(name);
+            if from.exists() {
+                std::fs::copy(from, copy.path().join(name)).expect("it can be copied");
+            }
+        }
+        let database = rusqlite::Connection::open(copy.path().join("database.sqlite")).expect("the database opens");
         let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
         assert_eq!(verdict, "ok");
     }

@@ -3,9 +3,14 @@
 //! Nothing here knows what a release is for. Every call names one object; every error says which object and what the
 //! engine answered.
 
+mod address;
+pub mod docker;
 mod error;
+mod locate;
 
+pub use address::{Address, DEFAULT_ADDRESSES};
 pub use error::EngineError;
+pub use locate::locate;
 
 use std::pin::Pin;
 use std::sync::Arc;

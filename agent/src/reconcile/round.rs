@@ -1,17 +1,18 @@
 //! The loop itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use holdfast_plan::contract;
 use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
 use holdfast_plan::memory::{Memory, Remember, Trial};
 use holdfast_plan::plan::{Input, Plan, plan};
 use holdfast_plan::policy::{Force, Policy};
-use holdfast_plan::target::{AppId, DeviceTarget};
+use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use tokio::time::{Instant, sleep_until};
 
 use super::announce::Announcer;
@@ -433,6 +434,7 @@ impl Reconciler {
             target: self.target.as_ref().map(|_| target),
             current: Arc::new(current),
             memory: Arc::new(self.memory.clone()),
+            rejected: Arc::new(self.rejected(&facts)),
             facts: Arc::new(facts),
             policy: Arc::new(policy),
             plan: Arc::new(plan),
@@ -441,6 +443,16 @@ impl Reconciler {
             faults: self.faults(),
         };
         self.send();
+    }
+
+    /// Apps whose wanted release does not run here.
+    fn rejected(&self, facts: &Facts) -> BTreeSet<AppUuid> {
+        let apps = self.target.iter().flat_map(|target| target.target.apps.values()).filter(|app| {
+            let wanted = app.release.as_ref().map(|release| &release.commit);
+            let failed = self.memory.rejected.get(&app.uuid).is_some_and(|rejected| Some(&rejected.commit) == wanted);
+            failed || matches!(contract::judge(app, facts), contract::Verdict::Rejected(_))
+        });
+        apps.map(|app| app.uuid.clone()).collect()
     }
 
     /// Shows that something is wrong beside what was last seen.

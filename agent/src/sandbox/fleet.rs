@@ -110,12 +110,25 @@ fn service(number: usize, name: &str, version: &str, image: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn images() -> Images {
+        let reference = |s: &str, v: &str| format!("127.0.0.1:5000/{}@sha256:{}", repository(s), v.repeat(64));
+        versions().into_iter().map(|(s, v)| ((s.to_owned(), v.to_owned()), reference(s, v))).collect()
+    }
+
+    #[test]
+    fn the_agent_accepts_all_of_it() {
+        for release in [SampleRelease::First, SampleRelease::Second] {
+            let parsed = holdfast_plan::target::parse(&target("u", release, &images()), "u").unwrap();
+            assert!(parsed.refused.is_empty(), "{:?}", parsed.refused);
+            let wanted = parsed.apps[APP_UUID].release.as_ref().unwrap();
+            assert_eq!(wanted.services.len(), SERVICES.len());
+            assert!(wanted.services.values().all(|service| service.unsupported.is_empty()));
+        }
+    }
+
     #[test]
     fn the_releases_differ_in_one_service() {
-        let images: Images = versions()
-            .into_iter()
-            .map(|(s, v)| ((s.to_owned(), v.to_owned()), format!("127.0.0.1:5000/{}@sha256:{v}", repository(s))))
-            .collect();
+        let images = images();
         assert_eq!(images.len(), SERVICES.len() + 1);
         let services = |release: SampleRelease| {
             let target = target("u", release, &images);

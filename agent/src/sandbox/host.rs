@@ -1,6 +1,7 @@
 //! A host in memory: lock files with their holders, and a device to describe. As deterministic as the simulated engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +13,16 @@ use tokio::sync::watch;
 
 use super::faults::{Fault, Faults};
 use crate::clock::Clock;
-use crate::host::{BrokenLock, DeviceInfo, Host, HostError, LockChanges};
+use crate::host::{BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
 
 /// Both names a lock has (behaviour §6).
 pub const LOCK_FILES: [&str; 2] = ["updates.lock", "resin-updates.lock"];
 
 /// Least time between two notices of changed locks.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// Room for everything, until told otherwise.
+const ROOMY_DISK: DiskSpace = DiskSpace { total_bytes: 32 << 30, free_bytes: 24 << 30 };
 
 /// The host. Clones are the same host: a suite keeps one to turn its knobs.
 #[derive(Clone)]
@@ -36,7 +40,9 @@ struct State {
     rng: Rng,
     faults: Faults,
     locks: BTreeMap<(AppId, String), Files>,
+    /// Services whose new container ended a hand-over.
     markers: BTreeSet<(AppId, String)>,
+    disk: DiskSpace,
     info: DeviceInfo,
 }
 
@@ -63,13 +69,13 @@ fn holder(files: &Files) -> Option<LockHolder> {
 
 fn locks_of(state: &State) -> Locks {
     let mut locks = Locks::default();
-    for (app, service) in &state.markers {
-        locks.handed_over.entry(*app).or_default().insert(service.clone());
-    }
     for ((app, service), files) in &state.locks {
         if let Some(holder) = holder(files) {
             locks.held.entry(*app).or_default().insert(service.clone(), ServiceLock { holder });
         }
+    }
+    for (app, service) in &state.markers {
+        locks.handed_over.entry(*app).or_default().insert(service.clone());
     }
     locks
 }
@@ -113,7 +119,8 @@ impl SimHost {
             hostname: Some("simulated".into()),
             ..DeviceInfo::default()
         };
-        let state = Mutex::new(State { rng, faults: Faults::default(), locks: BTreeMap::new(), markers: BTreeSet::new(), info });
+        let (locks, markers) = (BTreeMap::new(), BTreeSet::new());
+        let state = Mutex::new(State { rng, faults: Faults::default(), locks, markers, disk: ROOMY_DISK, info });
         SimHost { shared: Arc::new(Shared { state, changed: watch::Sender::new(0), clock }) }
     }
 
@@ -125,8 +132,10 @@ impl SimHost {
     fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let (result, changed) = {
             let mut state = self.state();
-            let before = state.locks.clone();
-            (work(&mut state), state.locks != before)
+            let before = (state.locks.clone(), state.markers.clone());
+            let result = work(&mut state);
+            let changed = (&state.locks, &state.markers) != (&before.0, &before.1);
+            (result, changed)
         };
         if changed {
             self.shared.changed.send_modify(|n| *n += 1);
@@ -157,11 +166,6 @@ impl SimHost {
         })
     }
 
-    /// The new container of a hand-over says that it has taken over.
-    pub fn mark(&self, app: AppId, service: &str) {
-        self.change(|state| state.markers.insert((app, service.to_owned())));
-    }
-
     /// The application removes its lock files.
     pub fn let_go(&self, app: AppId, service: &str) {
         self.change(|state| {
@@ -170,6 +174,16 @@ impl SimHost {
             }
             state.locks.retain(|_, files| !files.is_empty());
         });
+    }
+
+    /// A new container says that the old one may go (behaviour §7).
+    pub fn mark_handed_over(&self, app: AppId, service: &str) {
+        self.change(|state| state.markers.insert((app, service.to_owned())));
+    }
+
+    /// Sets the room on every file system.
+    pub fn set_disk(&self, disk: DiskSpace) {
+        self.state().disk = disk;
     }
 
     /// An agent that was killed half way left one of the two files.
@@ -260,6 +274,12 @@ impl Host for SimHost {
     async fn device_info(&self) -> DeviceInfo {
         self.state().info.clone()
     }
+
+    async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {
+        let object = path.display().to_string();
+        let is_lost = self.enter("disk_space", &object).await?;
+        if is_lost { Err(lost(&object)) } else { Ok(self.state().disk) }
+    }
 }
 
 impl std::fmt::Debug for SimHost {
@@ -307,6 +327,16 @@ mod tests {
         let broken = host.take_locks(1, &services(&["a", "b"]), true).await.unwrap();
         assert_eq!(broken, [BrokenLock { service: "a".into(), file: "updates.lock".into() }]);
         assert!(host.snapshot().all_ours(1, ["a", "b"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_is_seen_and_cleared() {
+        let host = host();
+        host.mark_handed_over(1, "a");
+        assert!(host.locks().await.unwrap().marker(1, "a"));
+        host.clear_marker(1, "a").await.unwrap();
+        host.clear_marker(1, "a").await.unwrap();
+        assert_eq!(host.snapshot(), Locks::default());
     }
 
     #[tokio::test(start_paused = true)]

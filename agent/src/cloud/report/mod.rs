@@ -17,6 +17,8 @@ mod status;
 pub use device::{DeviceFields, os_variant};
 pub use picture::{InFlight, Picture};
 pub use reporter::{ReportLinks, ReportSettings, Reporter};
+pub use service::status as service_status;
+pub use status::{ServiceStatus, UpdateStatus};
 
 use serde_json::Value;
 

@@ -11,7 +11,7 @@ use super::picture::Picture;
 use super::status::ServiceStatus;
 
 /// The service's status: that of its container of this release, if there is one, else that of its image.
-pub(super) fn status(picture: &Picture<'_>, app: &App, release: &Release, service: &Service) -> ServiceStatus {
+pub fn status(picture: &Picture<'_>, app: &App, release: &Release, service: &Service) -> ServiceStatus {
     match container(picture, app, release, service) {
         Some(container) => of_container(picture, app, container),
         None => of_image(picture, app, service),

@@ -4,7 +4,7 @@ use holdfast_plan::current::ContainerState;
 
 /// What a service is at. `word` is the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ServiceStatus {
+pub enum ServiceStatus {
     /// Its image is being downloaded or has yet to be; percent.
     Downloading(u8),
     /// Its image is there, its container is not.
@@ -74,7 +74,7 @@ impl ServiceStatus {
 
 /// What a release is at: the lowest of its services, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum UpdateStatus {
+pub enum UpdateStatus {
     /// The target of its app broke a rule and is not applied.
     Rejected,
     /// Images are missing.

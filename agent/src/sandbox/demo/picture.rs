@@ -87,7 +87,9 @@ impl Picture {
 /// With what is otherwise.
 pub fn compare_containers(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Result<(), String> {
     for service in SERVICES {
-        let (Some(old), Some(new)) = (before.get(service), after.get(service)) else { continue };
+        let (Some(old), Some(new)) = (before.get(service), after.get(service)) else {
+            return Err(format!("the container of {service} cannot be told"));
+        };
         if (old == new) == (service == CHANGED_SERVICE) {
             let what = if old == new { "was not replaced" } else { "was replaced though it did not change" };
             return Err(format!("the container of {service} {what}"));
@@ -149,9 +151,29 @@ mod tests {
 
     #[test]
     fn containers_are_compared() {
-        let map = |gull: &str, tide: &str| BTreeMap::from([("gull".to_owned(), gull.to_owned()), ("tide".into(), tide.into())]);
+        let map = |gull: &str, tide: &str| {
+            let pairs = [("gull", gull), ("tide", tide), ("beacon", "0")];
+            pairs.map(|(service, id)| (service.to_owned(), id.to_owned())).into_iter().collect::<BTreeMap<_, _>>()
+        };
         assert_eq!(compare_containers(&map("1", "2"), &map("3", "2")), Ok(()));
         assert!(compare_containers(&map("1", "2"), &map("1", "2")).unwrap_err().contains("gull was not replaced"));
         assert!(compare_containers(&map("1", "2"), &map("3", "4")).unwrap_err().contains("tide was replaced"));
+        assert!(compare_containers(&map("1", "2"), &BTreeMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_report_is_settled_when_every_service_runs_its_image() {
+        let second = SampleRelease::Second;
+        let images: Images =
+            SERVICES.iter().map(|s| (((*s).to_owned(), second.version(s).to_owned()), format!("r/{s}"))).collect();
+        let services: serde_json::Map<String, Value> =
+            SERVICES.iter().map(|s| ((*s).to_owned(), json!({ "status": "Running", "image": format!("r/{s}") }))).collect();
+        let mut device = json!({ "apps": { APP_UUID: {
+            "release_uuid": second.commit(), "releases": { second.commit(): { "update_status": "done", "services": services } }
+        } } });
+        assert_eq!(reported_settled(&device, second, &images), Ok(()));
+        assert!(reported_settled(&device, SampleRelease::First, &images).is_err());
+        device["apps"][APP_UUID]["releases"][second.commit()]["services"]["tide"]["status"] = "exited".into();
+        assert!(reported_settled(&device, second, &images).unwrap_err().contains("tide"));
     }
 }

@@ -1,0 +1,90 @@
+//! Answers and refusals.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+/// A finished answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// What a handler gives back.
+pub(super) type Outcome = Result<Answer, Refusal>;
+
+/// The body of a refused or failed request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Always `failed`.
+    pub status: String,
+    /// What was wrong, with its cause chain.
+    pub message: String,
+}
+
+/// A request that is refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub status: StatusCode,
+    pub message: String,
+    /// Methods to name in `Allow`.
+    pub allow: Option<String>,
+}
+
+impl Refusal {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
+        Refusal { status, message: message.into(), allow: None }
+    }
+
+    /// 503: the agent cannot do it now.
+    pub fn unavailable(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// 400: the request is wrong.
+    pub fn bad(message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub fn into_answer(self) -> Answer {
+        let failure = Failure { status: "failed".into(), message: self.message };
+        let body = serde_json::to_vec(&failure).unwrap_or_else(|_| br#"{"status":"failed","message":""}"#.to_vec());
+        let mut answer = finished(self.status, "application/json; charset=utf-8", body);
+        if let Some(allow) = self.allow.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+            answer.headers_mut().insert(ALLOW, allow);
+        }
+        answer
+    }
+}
+
+/// 200 with a JSON body.
+pub(super) fn json(value: &impl Serialize) -> Outcome {
+    match serde_json::to_vec(value) {
+        Ok(body) => Ok(json_text(body)),
+        Err(cause) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer could not be written: {cause}"))),
+    }
+}
+
+/// 200 with a body that is JSON already.
+pub(super) fn json_text(body: impl Into<Bytes>) -> Answer {
+    finished(StatusCode::OK, "application/json; charset=utf-8", body)
+}
+
+/// A plain text answer.
+pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
+    finished(status, "text/plain; charset=utf-8", body)
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn finished(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

@@ -1,0 +1,45 @@
+//! The local API: HTTP/1 on a unix socket, one file per version of the paths, one table of routes.
+//!
+//! Handlers read the pictures that the loops publish and submit requests to them; none of them waits for the loop, touches
+//! a container or writes to the store. Whoever can open the socket may act (`interface.md`): the file's mode is the only
+//! check. Every request is bounded: size, time to send, time to answer, and how many clients there may be at once.
+//!
+//! | file | what |
+//! |---|---|
+//! | `listener` | where the socket is and who may open it |
+//! | `serve`, `stall` | connections and their limits |
+//! | `route`, `body`, `answer` | from a request to a handler and back |
+//! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `release_state` | services and their states in the protocol's words, from the loop's picture |
+//! | `status`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
+
+mod answer;
+mod body;
+mod error;
+mod listener;
+mod locks;
+mod moment;
+mod planned;
+mod release_state;
+mod route;
+mod sentence;
+mod serve;
+mod stall;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v2;
+mod v3;
+
+pub use answer::Failure;
+pub use error::ApiError;
+pub use listener::{Socket, bind};
+pub use locks::{HeldLock, LockList};
+pub use moment::{Ago, Ahead};
+pub use planned::{PlanAnswer, PlannedStep};
+pub use serve::{Limits, serve};
+pub use state::{ApiState, Identity};
+pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
+pub use status::{RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};

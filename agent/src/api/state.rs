@@ -1,0 +1,61 @@
+//! What handlers may see and whom they may ask.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use holdfast_plan::policy::Now;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::cloud::{CloudView, PollNow};
+use crate::reconcile::{Request, View};
+use crate::settings::SettingFault;
+use crate::store::Store;
+
+/// Who this device is: what stays the same while the agent runs.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Device uuid; empty while it has none.
+    pub uuid: String,
+    /// Where the target comes from, as it is stored: `apiEndpoint`, or `local`.
+    pub target_source: String,
+    /// Device type slug of config.json.
+    pub device_type: Option<String>,
+    /// Port of the local API over TCP, as reported.
+    pub api_port: u16,
+    /// What was wrong with the settings; stands until it is mended and the agent started again.
+    pub settings_faults: Vec<SettingFault>,
+}
+
+/// Everything the API has: pictures to read, and the channels on which requests are submitted.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Who this device is.
+    pub identity: Identity,
+    /// The loop's picture.
+    pub view: watch::Receiver<Arc<View>>,
+    /// The cloud's.
+    pub cloud: watch::Receiver<CloudView>,
+    /// When the loop last ticked, ms since boot. Starts with the time the agent started.
+    pub tick: Arc<AtomicI64>,
+    /// Asks for a poll.
+    pub poll: mpsc::Sender<PollNow>,
+    /// Asks the loop.
+    pub requests: mpsc::Sender<Request>,
+    /// The store, to read.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl ApiState {
+    /// The loop's latest picture.
+    pub fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+}

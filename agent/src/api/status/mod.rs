@@ -1,0 +1,293 @@
+//! What `GET /v3/status` answers: everything a person at the device wants to know, on one page.
+//!
+//! Every field has a default, so that a command line of another version than the agent's reads what it understands.
+
+mod build;
+
+pub(super) use build::{refused_rows, status};
+
+use serde::{Deserialize, Serialize};
+
+use super::moment::{Ago, Ahead};
+
+/// The state of the device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The device and its agent.
+    pub device: DeviceRow,
+    /// What the agent is at.
+    pub phase: PhaseRow,
+    /// Whether the agent itself is well.
+    pub health: Health,
+    /// Every app, wanted or still present.
+    pub apps: Vec<AppRow>,
+    /// What is being done now.
+    pub doing: Vec<DoingRow>,
+    /// What is not done now, and why.
+    pub waiting: Vec<WaitRow>,
+    /// Apps whose part of the target is refused.
+    pub refused: Vec<RefusedRow>,
+    /// What the target asks for and the agent does not do.
+    pub unsupported: Vec<UnsupportedRow>,
+    /// What is wrong.
+    pub faults: Vec<FaultRow>,
+    /// What was wrong with the settings at the start.
+    pub settings: Vec<FaultRow>,
+    /// The connection to the cloud.
+    pub cloud: Cloud,
+    /// The engine, once it answered.
+    pub engine: Option<EngineRow>,
+    /// The database.
+    pub database: Database,
+    /// The time of this answer, RFC 3339 in UTC; `None` while the clock is not trusted.
+    pub utc: Option<String>,
+}
+
+/// The device and its agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceRow {
+    /// Uuid; empty while it has none.
+    pub uuid: String,
+    /// Name, from the target.
+    pub name: Option<String>,
+    /// Device type slug.
+    #[serde(rename = "type")]
+    pub device_type: Option<String>,
+    /// Architecture slug.
+    pub arch: Option<String>,
+    /// The host's operating system.
+    pub os: Option<String>,
+    /// Addresses, space separated.
+    pub ip_address: String,
+    /// The agent's own version.
+    pub agent_version: String,
+    /// The balena-supervisor level it is compatible with.
+    pub compatible_version: String,
+}
+
+/// What the agent is at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PhaseRow {
+    /// `starting`, `no-target`, `watch-only`, `applying`, `waiting`, `settled` or `engine-away`.
+    pub name: String,
+    /// The same as a sentence.
+    pub text: String,
+    /// Since when, where it is known.
+    pub since: Option<Ago>,
+}
+
+/// Whether the agent itself is well; the network has no part in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// The verdict of `/v1/healthy`.
+    pub healthy: bool,
+    /// What speaks against it.
+    pub reasons: Vec<String>,
+}
+
+/// One app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppRow {
+    /// Name.
+    pub name: String,
+    /// Uuid; empty where nothing tells it.
+    pub uuid: String,
+    /// Numeric id.
+    pub id: u64,
+    /// Commit of the wanted release; `None` for an app that is to have none.
+    pub wanted_commit: Option<String>,
+    /// Commit of the release that last ran entirely.
+    pub settled_commit: Option<String>,
+    /// How far the wanted release is, in the protocol's words.
+    pub update_status: Option<String>,
+    /// Its services.
+    pub services: Vec<ServiceRow>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceRow {
+    /// Name.
+    pub name: String,
+    /// The wanted image, else that of its container.
+    pub image: String,
+    /// Whether the engine has the wanted image.
+    pub image_present: bool,
+    /// Commit of the wanted release; `None` for a service that is to go.
+    pub wanted_commit: Option<String>,
+    /// Commit its container was made for.
+    pub running_commit: Option<String>,
+    /// Engine id of its container.
+    pub container: Option<String>,
+    /// Name of its container.
+    pub container_name: Option<String>,
+    /// The engine's word for its container's state.
+    pub state: Option<String>,
+    /// The protocol's word for the service's state.
+    pub status: String,
+    /// Verdict of its health check.
+    pub health: Option<String>,
+    /// Exit code, when it has ended.
+    pub exit_code: Option<i64>,
+    /// How often the engine started it again.
+    pub restarts: i64,
+    /// When it was last started.
+    pub started: Option<Ago>,
+    /// What is being done with it.
+    pub doing: Option<String>,
+    /// Percent, while its image is downloaded.
+    pub progress: Option<u8>,
+    /// What it waits for.
+    pub waiting: Option<String>,
+}
+
+/// A step that is being carried out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DoingRow {
+    /// The step in one word, for example `fetch`.
+    #[serde(rename = "do")]
+    pub action: String,
+    /// The step as a sentence.
+    pub text: String,
+    /// Why.
+    pub why: String,
+    /// App.
+    pub app: Option<String>,
+    /// Service.
+    pub service: Option<String>,
+    /// Since when.
+    pub since: Ago,
+    /// Percent, for a download.
+    pub progress: Option<u8>,
+}
+
+/// Something that is not done now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WaitRow {
+    /// App.
+    pub app: String,
+    /// Service, where it is about one.
+    pub service: Option<String>,
+    /// The reason in one word, for example `waiting-for-lock`.
+    pub reason: String,
+    /// The reason as a sentence.
+    pub text: String,
+    /// Since when, where it is known.
+    pub since: Option<Ago>,
+    /// When it is tried again or ends by itself, where it is known.
+    pub until: Option<Ahead>,
+}
+
+/// An app whose part of the target is refused; its running release is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedRow {
+    /// Name, else the uuid.
+    pub app: String,
+    /// Uuid.
+    pub uuid: String,
+    /// The refused release.
+    pub commit: Option<String>,
+    /// Every broken rule.
+    pub offences: Vec<OffenceRow>,
+}
+
+/// A place in the target and what is wrong there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OffenceRow {
+    /// JSON path.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Something the target asks for and the agent does not do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnsupportedRow {
+    /// App.
+    pub app: String,
+    /// Service; `None` for what the release's networks and volumes ask for.
+    pub service: Option<String>,
+    /// JSON path.
+    pub path: String,
+    /// Why.
+    pub message: String,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FaultRow {
+    /// What it hit.
+    pub subject: String,
+    /// What happened and what comes next.
+    pub message: String,
+}
+
+/// The connection to the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cloud {
+    /// `apiEndpoint`; empty when the device is unmanaged.
+    pub endpoint: String,
+    /// When a poll last succeeded.
+    pub last_poll: Option<Ago>,
+    /// When the next poll is due.
+    pub next_poll: Option<Ahead>,
+    /// Why the last poll failed, if it did.
+    pub poll_error: Option<String>,
+    /// Polls that failed in a row.
+    pub poll_failures: u32,
+    /// When a report was last accepted.
+    pub last_report: Option<Ago>,
+    /// When the next report is tried, if one is due.
+    pub next_report: Option<Ahead>,
+    /// Why the last report failed, if it did.
+    pub report_error: Option<String>,
+    /// Reports that failed in a row.
+    pub report_failures: u32,
+    /// Uuids of apps that the cloud refuses to hear of.
+    pub report_refused_apps: Vec<String>,
+}
+
+/// The engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineRow {
+    /// Product.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// API version.
+    pub api_version: String,
+    /// Where it listens.
+    pub address: String,
+}
+
+/// The database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Database {
+    /// Its file.
+    pub path: String,
+    /// Whether it is open and writable.
+    pub open: bool,
+    /// Schema version.
+    pub schema: u32,
+    /// Journal mode.
+    pub journal_mode: String,
+    /// Bytes of the main file.
+    pub size_bytes: u64,
+    /// The last error, if it still stands.
+    pub error: Option<String>,
+}

@@ -1,0 +1,162 @@
+//! The API over a real unix socket, against state that the tests make up.
+
+mod endpoints;
+mod hostile;
+mod pictures;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use holdfast_plan::policy::Now;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{ApiState, Identity, Limits, bind, serve};
+use crate::client::{self, ClientError};
+use crate::clock::Clock;
+use crate::cloud::{CloudView, PollNow};
+use crate::host::DeviceInfo;
+use crate::reconcile::{Request, View};
+use crate::store::{Change, Loaded, Store, StoreError, StoreHealth, StoredTarget};
+
+pub(super) const UUID: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const CLOUD: &str = "https://api.example.com";
+/// 2026-01-01T00:00:00Z, 400 seconds after boot.
+pub(super) const NOW: Now = Now { wall_ms: Some(1_767_225_600_000), machine_ms: 1_767_225_600_000, boot_ms: 400_000 };
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Now {
+        NOW
+    }
+}
+
+struct FixedStore {
+    open: bool,
+    body: Option<&'static str>,
+    time: Duration,
+}
+
+#[async_trait::async_trait]
+impl Store for FixedStore {
+    async fn load(&self, source: &str, uuid: &str) -> Result<Loaded, StoreError> {
+        tokio::time::sleep(self.time).await;
+        if !self.open {
+            return Err(StoreError::Failed { path: "/data/database.sqlite".into(), message: "disk I/O error".into() });
+        }
+        let target = self.body.map(|body| StoredTarget {
+            source: source.into(),
+            uuid: uuid.into(),
+            etag: Some("W/\"7\"".into()),
+            body: body.into(),
+        });
+        Ok(Loaded { target, ..Loaded::default() })
+    }
+
+    async fn commit(&self, _changes: Vec<Change>) -> Result<(), StoreError> {
+        panic!("the API never writes")
+    }
+
+    async fn health(&self) -> StoreHealth {
+        let error = (!self.open).then(|| "disk I/O error".into());
+        StoreHealth { path: "/data/database.sqlite".into(), open: self.open, schema: 1, error, ..StoreHealth::default() }
+    }
+}
+
+/// What a test may set before it starts a server.
+pub(super) struct Given {
+    pub view: View,
+    pub cloud: CloudView,
+    pub last_tick_boot_ms: i64,
+    pub store_open: bool,
+    pub stored: Option<&'static str>,
+    pub store_time: Duration,
+    pub limits: Limits,
+    pub queue: usize,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Given {
+            view: View::default(),
+            cloud: CloudView { endpoint: CLOUD.into(), ..CloudView::default() },
+            last_tick_boot_ms: NOW.boot_ms,
+            store_open: true,
+            stored: None,
+            store_time: Duration::ZERO,
+            limits: Limits::default(),
+            queue: 1,
+        }
+    }
+}
+
+/// A running server.
+pub(super) struct Served {
+    pub socket: PathBuf,
+    pub polls: mpsc::Receiver<PollNow>,
+    pub requests: mpsc::Receiver<Request>,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Given {
+    pub async fn serve(self) -> Served {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("holdfast.sock");
+        let bound = bind(&socket).await.unwrap();
+        let (poll, polls) = mpsc::channel(self.queue);
+        let (ask, requests) = mpsc::channel(self.queue);
+        let device = DeviceInfo {
+            os_version: Some("balenaOS 5".into()),
+            device_type: Some("raspberrypi4-64".into()),
+            device_arch: Some("aarch64".into()),
+            ip_address: "10.0.0.7".into(),
+            mac_address: "AA:BB:CC:DD:EE:FF".into(),
+            ..DeviceInfo::default()
+        };
+        let identity = Identity { uuid: UUID.into(), target_source: CLOUD.into(), api_port: 48484, ..Identity::default() };
+        let state = ApiState {
+            identity,
+            view: watch::channel(Arc::new(View { device: Arc::new(device), ..self.view })).1,
+            cloud: watch::channel(self.cloud).1,
+            tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
+            poll,
+            requests: ask,
+            store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
+            clock: Arc::new(FixedClock),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(bound, state, self.limits, async {
+            let _ = stopped.await;
+        }));
+        Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }
+    }
+}
+
+impl Served {
+    pub async fn get(&self, path: &str) -> Value {
+        client::get(&self.socket, path).await.unwrap().json().unwrap()
+    }
+
+    /// Status and message of a refusal.
+    pub async fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let outcome = match method {
+            "GET" => client::get(&self.socket, path).await,
+            _ => client::post(&self.socket, path, body.to_owned()).await,
+        };
+        match outcome {
+            Err(ClientError::Refused { status, message }) => (status, message),
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    /// Stops the server; panics when that takes longer than it may.
+    pub async fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        tokio::time::timeout(Duration::from_secs(5), &mut self.task).await.unwrap().unwrap();
+    }
+}

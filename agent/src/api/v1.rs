@@ -1,0 +1,155 @@
+//! Version 1 of the paths, and `/ping` (protocol §17.2, §17.3).
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::answer::{Outcome, Refusal, empty, json, text};
+use super::body::is_on;
+use super::release_state::{AppState, apps};
+use super::route::{BodyKind, Call, Route};
+use super::{ApiState, Health};
+use crate::cloud::report::{ServiceStatus, UpdateStatus};
+use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
+use crate::reconcile::{Phase, Request, View};
+use crate::store::StoreHealth;
+
+pub(super) static ROUTES: [Route; 4] = [
+    Route {
+        method: Method::GET,
+        path: "/ping",
+        body: BodyKind::None,
+        handler: |_| Box::pin(async { Ok(text(StatusCode::OK, "OK")) }),
+    },
+    Route { method: Method::GET, path: "/v1/healthy", body: BodyKind::None, handler: |call| Box::pin(healthy(call)) },
+    Route { method: Method::POST, path: "/v1/update", body: BodyKind::Small, handler: |call| Box::pin(update(call)) },
+    Route { method: Method::GET, path: "/v1/device", body: BodyKind::None, handler: |call| Box::pin(device(call)) },
+];
+
+/// A loop that has not ticked for this long is stuck: it ticks every minute when nothing happens, and one look at an engine
+/// that does not answer may take as long again.
+const TICK_STALE_MS: i64 = 180_000;
+/// How long the store may take to say how it is.
+const STORE_ANSWER: Duration = Duration::from_secs(5);
+
+/// How the agent itself is, and what the store said of itself. The network has no part in it: a device that is offline is
+/// healthy.
+pub(super) async fn health(state: &ApiState) -> (Health, StoreHealth) {
+    let mut reasons = Vec::new();
+    let since_tick = state.now().boot_ms - state.tick.load(Ordering::Relaxed);
+    if since_tick > TICK_STALE_MS {
+        reasons.push(format!("the agent's loop has not ticked for {} s", since_tick / 1000));
+    }
+    let store = tokio::time::timeout(STORE_ANSWER, state.store.health()).await;
+    match &store {
+        Ok(StoreHealth { open: true, .. }) => {}
+        Ok(store) => {
+            reasons.push(format!(
+                "the database {} is not open: {}",
+                store.path,
+                store.error.as_deref().unwrap_or("no reason is known")
+            ));
+        }
+        Err(_) => reasons.push(format!("the database did not answer within {} s", STORE_ANSWER.as_secs())),
+    }
+    (Health { healthy: reasons.is_empty(), reasons }, store.unwrap_or_default())
+}
+
+async fn healthy(call: Call) -> Outcome {
+    let (health, _) = health(&call.state).await;
+    Ok(if health.healthy { text(StatusCode::OK, "OK") } else { text(StatusCode::INTERNAL_SERVER_ERROR, "Unhealthy") })
+}
+
+/// Looks at the cloud now: 204, or 202 when the device is told not to obey such calls (protocol §5).
+async fn update(call: Call) -> Outcome {
+    let fields = call.fields()?;
+    let (force, cancel) = (fields.switch("force"), fields.switch("cancel"));
+    // A person at the device is not a notification from the cloud: the device variable does not hold them off.
+    let operator = fields.switch("operator");
+    let state = &call.state;
+    if !(force || operator || instant_updates(&state.view())) {
+        return Ok(empty(StatusCode::ACCEPTED));
+    }
+    let from = if operator { "command line" } else { "local API" };
+    let managed = !state.cloud.borrow().endpoint.is_empty();
+    // Force and cancel also concern what runs or waits already, and must work without a cloud: the loop is told directly.
+    if force || cancel || !managed {
+        submit(&state.requests, Request::Look { from: from.into(), force, cancel }, force || cancel)?;
+    }
+    if managed {
+        submit(&state.poll, PollNow { from: from.into(), force, cancel: false }, force)?;
+    }
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// Hands a request on without waiting. A full queue holds the same request already, unless this one says more.
+fn submit<T>(queue: &tokio::sync::mpsc::Sender<T>, request: T, says_more: bool) -> Result<(), Refusal> {
+    match queue.try_send(request) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(_)) if !says_more => Ok(()),
+        Err(TrySendError::Full(_)) => Err(Refusal::unavailable("too many requests wait already; try again in a moment")),
+        Err(TrySendError::Closed(_)) => Err(Refusal::unavailable("the agent is stopping and takes no more requests")),
+    }
+}
+
+/// The device variable `SUPERVISOR_INSTANT_UPDATE_TRIGGER` (behaviour §10): whether notifications are obeyed; they are unless
+/// it is there and off.
+fn instant_updates(view: &View) -> bool {
+    const NAME: &str = "SUPERVISOR_INSTANT_UPDATE_TRIGGER";
+    let Some(target) = view.target.as_deref() else { return true };
+    let value = ["BALENA_", "RESIN_", ""].iter().find_map(|prefix| target.config.get(&format!("{prefix}{NAME}")));
+    value.is_none_or(|value| is_on(&serde_json::Value::String(value.clone())))
+}
+
+#[derive(Serialize)]
+struct DeviceState<'a> {
+    api_port: u16,
+    ip_address: &'a str,
+    os_version: Option<&'a str>,
+    mac_address: &'a str,
+    supervisor_version: &'static str,
+    update_pending: bool,
+    update_failed: bool,
+    update_downloaded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download_progress: Option<u8>,
+}
+
+async fn device(call: Call) -> Outcome {
+    let state = &call.state;
+    let view = state.view();
+    let host = &view.device;
+    let apps = apps(&view);
+    let pending = is_applying(&view);
+    let first = apps.first();
+    let first_service = first.and_then(|app| app.services.first());
+    json(&DeviceState {
+        api_port: state.identity.api_port,
+        ip_address: &host.ip_address,
+        os_version: host.os_version.as_deref(),
+        mac_address: &host.mac_address,
+        supervisor_version: SUPERVISOR_COMPATIBLE_VERSION,
+        update_pending: pending,
+        update_failed: !view.memory.failures.is_empty(),
+        update_downloaded: pending && apps.iter().any(|app| app.update_status() == UpdateStatus::Downloaded),
+        commit: first.filter(|_| !pending).and_then(|app: &AppState<'_>| app.settled),
+        status: first_service
+            .map(|service| if service.status == ServiceStatus::Running { "Idle" } else { service.status.word() }),
+        download_progress: first_service.and_then(|service| service.progress()),
+    })
+}
+
+/// Whether an update is under way, held up or not.
+pub(super) fn is_applying(view: &View) -> bool {
+    match view.phase {
+        Phase::Starting | Phase::Applying | Phase::Waiting | Phase::EngineAway { .. } => true,
+        Phase::NoTarget | Phase::WatchOnly { .. } | Phase::Settled => false,
+    }
+}

@@ -1,0 +1,95 @@
+//! Version 3 of the paths: our own (`interface.md`, "Local API").
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_plan::target::parse;
+use hyper::{Method, StatusCode};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json as value};
+
+use super::answer::{Outcome, Refusal, json, json_text};
+use super::locks::lock_list;
+use super::planned::{PlanAnswer, plan_answer};
+use super::route::{BodyKind, Call, Route};
+use super::status::status;
+
+pub(super) static ROUTES: [Route; 5] = [
+    Route { method: Method::GET, path: "/v3/status", body: BodyKind::None, handler: |call| Box::pin(device_status(call)) },
+    Route { method: Method::GET, path: "/v3/plan", body: BodyKind::None, handler: |call| Box::pin(stored_plan(call)) },
+    Route { method: Method::POST, path: "/v3/plan", body: BodyKind::Target, handler: |call| Box::pin(plan_for(call)) },
+    Route { method: Method::GET, path: "/v3/target", body: BodyKind::None, handler: |call| Box::pin(target(call)) },
+    Route { method: Method::GET, path: "/v3/locks", body: BodyKind::None, handler: |call| Box::pin(locks(call)) },
+];
+
+async fn device_status(call: Call) -> Outcome {
+    json(&status(&call.state).await)
+}
+
+async fn locks(call: Call) -> Outcome {
+    json(&lock_list(&call.state.view(), call.state.now()))
+}
+
+/// The plan for the target in force; an empty one when there is none.
+async fn stored_plan(call: Call) -> Outcome {
+    let (view, now) = (call.state.view(), call.state.now());
+    let Some(target) = view.target.clone() else {
+        return json(&PlanAnswer { target: "stored".into(), settled: true, reaches_target: true, ..PlanAnswer::default() });
+    };
+    json(&aside(move || plan_answer(&view, &target, now, "stored")).await?)
+}
+
+/// The plan for a target document that comes with the request. Nothing is stored, nothing is changed.
+async fn plan_for(call: Call) -> Outcome {
+    let (view, now) = (call.state.view(), call.state.now());
+    let (uuid, body) = (call.state.identity.uuid.clone(), call.body);
+    let answer = aside(move || {
+        let document: Value = read_document(&body)?;
+        drop(body);
+        let target = parse(&document, &uuid).map_err(|cause| Refusal::bad(cause.to_string()))?;
+        drop(document);
+        Ok(plan_answer(&view, &target, now, "document"))
+    });
+    json(&answer.await??)
+}
+
+fn read_document(body: &Bytes) -> Result<Value, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::bad("the body is empty; a target state document (JSON) is expected"));
+    }
+    serde_json::from_slice(body).map_err(|cause| Refusal::bad(format!("the target document is not JSON: {cause}")))
+}
+
+/// Computes on a thread of its own: a large document must not hold up the loop, which shares the runtime's only thread.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the plan could not be computed: {cause}")))
+}
+
+/// How long the store may take to read the target.
+const STORE_READ: Duration = Duration::from_secs(20);
+
+/// The stored target as it came, with where it came from and its ETag.
+async fn target(call: Call) -> Outcome {
+    let identity = &call.state.identity;
+    let load = call.state.store.load(&identity.target_source, &identity.uuid);
+    let loaded = match tokio::time::timeout(STORE_READ, load).await {
+        Ok(loaded) => loaded.map_err(|cause| Refusal::unavailable(cause.to_string()))?,
+        Err(_) => return Err(Refusal::unavailable(format!("the database did not answer within {} s", STORE_READ.as_secs()))),
+    };
+    let Some(stored) = loaded.target else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "no target was ever stored for this device and cloud"));
+    };
+    // The body goes out as it is: written anew it would cost its size several times over, and would not be what came.
+    let envelope = value!({ "source": stored.source, "uuid": stored.uuid, "etag": stored.etag }).to_string();
+    let mut answer = envelope.into_bytes();
+    answer.pop();
+    answer.extend_from_slice(b",\"target\":");
+    match serde_json::from_str::<IgnoredAny>(&stored.body) {
+        Ok(_) => answer.extend_from_slice(stored.body.as_bytes()),
+        Err(_) => answer.extend_from_slice(Value::String(stored.body).to_string().as_bytes()),
+    }
+    answer.push(b'}');
+    Ok(json_text(answer))
+}

@@ -1,0 +1,136 @@
+//! The command line: one file per verb. Verbs of the agent run it, the others ask it through `client` and print what it
+//! says; what they print is made by pure functions in `render`.
+
+mod arguments;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod exit;
+mod healthy;
+mod lock;
+mod output;
+mod plan;
+mod render;
+mod run;
+mod status;
+mod target;
+mod update;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use arguments::ClientArgs;
+
+/// Keeps this device's containers at the release the cloud asks for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "holdfast",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 agent not reachable; 4 refused by an update lock."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent in the foreground, logging to stderr.
+    Run(Box<run::RunArgs>),
+    /// Show the whole main job on this machine with nothing set up: install, a held update, its release.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::DemoArgs),
+    /// Show what the device runs, what is being done, and what is waited for.
+    Status(status::StatusArgs),
+    /// Show the steps to the stored target or to that of a file; nothing is changed.
+    Plan(plan::PlanArgs),
+    /// Look at the cloud now.
+    Update(update::UpdateArgs),
+    /// The stored target.
+    #[command(subcommand)]
+    Target(target::TargetCommand),
+    /// Update locks.
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
+    /// Exit with 0 when the agent answers and is healthy, for container health checks.
+    Healthy(healthy::HealthyArgs),
+    /// Print the agent's version.
+    Version(version::VersionArgs),
+}
+
+/// Runs the command that the arguments name and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => return exit::usage(&usage),
+    };
+    // One thread: the agent waits, it does not compute.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => return exit::code(Err(anyhow::Error::new(cause).context("the runtime could not be started"))),
+    };
+    let outcome = runtime.block_on(execute(cli.command));
+    // What still runs aside (a look into a hung file system, for example) must not hold up the end.
+    runtime.shutdown_background();
+    exit::code(outcome)
+}
+
+async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => Box::pin(run::run(*args)).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Update(args) => update::run(args).await,
+        Command::Target(command) => target::run(command).await,
+        Command::Lock(command) => lock::run(command).await,
+        Command::Healthy(args) => healthy::run(args).await,
+        Command::Version(args) => version::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_interface_parses() {
+        for line in [
+            "run",
+            "run --socket /tmp/s --poll-interval 1m --engine sim:",
+            #[cfg(feature = "sandbox")]
+            "demo --engine sim --exit --json",
+            "status",
+            "status --watch --json --socket /tmp/s",
+            "plan",
+            "plan target.json --json",
+            "plan -",
+            "update --force --cancel",
+            "target show",
+            "lock list --json",
+            "healthy",
+            "version --json",
+        ] {
+            let arguments = std::iter::once("holdfast").chain(line.split(' '));
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_exit_code_2() {
+        for line in [vec!["holdfast"], vec!["holdfast", "fly"], vec!["holdfast", "status", "--sockets"]] {
+            let arguments = line.into_iter().map(OsString::from);
+            assert_eq!(format!("{:?}", main(arguments)), format!("{:?}", ExitCode::from(2)));
+        }
+    }
+}

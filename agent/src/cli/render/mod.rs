@@ -1,0 +1,13 @@
+//! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
+
+mod locks;
+mod page;
+mod plan;
+mod status;
+mod table;
+mod words;
+
+pub(super) use locks::locks;
+pub(super) use page::Paint;
+pub(super) use plan::plan;
+pub(super) use status::status;

@@ -1,0 +1,112 @@
+//! `holdfast status`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ClientArgs;
+use super::output::{is_terminal, paint, print, print_answer};
+use super::render;
+use crate::api::Status;
+use crate::client::{self, ClientError};
+
+/// Where the status is.
+const PATH: &str = "/v3/status";
+/// How often `--watch` asks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Clears a terminal and goes to its top.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Go on and show every change until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let socket = args.client.socket();
+    let first = client::get(&socket, PATH).await?;
+    if args.watch {
+        return watch(&socket, first.json()?, args.client.json).await;
+    }
+    if args.client.json {
+        print_answer(&first)?;
+    } else {
+        print(&render::status(&first.json::<Status>()?, paint()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(socket: &Path) -> Result<Value, ClientError> {
+    client::get(socket, PATH).await?.json()
+}
+
+/// Shows the status whenever it changes; an agent that goes away is waited for, since it may be restarting.
+async fn watch(socket: &Path, first: Value, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut shown, mut status) = (None, Ok(first));
+    loop {
+        let essence = match &status {
+            Ok(status) => Ok(without_times(status)),
+            Err(error) => Err(ClientError::to_string(error)),
+        };
+        if json {
+            if shown.as_ref() != Some(&essence) {
+                print(&line(&status))?;
+            }
+        } else if is_terminal() {
+            // Times go on, so a screen is always drawn anew.
+            print(&format!("{CLEAR}{}", page(&status)?))?;
+        } else if shown.as_ref() != Some(&essence) {
+            print(&format!("{}\n", page(&status)?))?;
+        }
+        shown = Some(essence);
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        status = ask(socket).await;
+    }
+}
+
+fn page(status: &Result<Value, ClientError>) -> anyhow::Result<String> {
+    match status {
+        Ok(status) => Ok(render::status(&Status::deserialize(status)?, paint())),
+        Err(error) => Ok(format!("{error}\n")),
+    }
+}
+
+/// One line of JSON.
+fn line(status: &Result<Value, ClientError>) -> String {
+    match status {
+        Ok(status) => format!("{status}\n"),
+        Err(error) => format!("{}\n", serde_json::json!({ "error": error.to_string() })),
+    }
+}
+
+/// A status without what changes by itself as time passes.
+fn without_times(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let lasting = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "ago_ms" | "in_ms" | "utc"));
+            Value::Object(lasting.map(|(name, value)| (name.clone(), without_times(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_times).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passing_time_is_no_change() {
+        let at = |ago_ms: i64, size: u64| serde_json::json!({ "utc": ago_ms, "list": [{ "since": { "ago_ms": ago_ms }, "size": size }] });
+        assert_eq!(without_times(&at(1, 5)), without_times(&at(2, 5)));
+        assert_ne!(without_times(&at(1, 5)), without_times(&at(1, 6)));
+    }
+}
