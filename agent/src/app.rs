@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, ApiState};
 use crate::clock::{Clock, SystemClock};
+use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
-use crate::cloud::{Cloud, CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store};
@@ -120,7 +121,7 @@ fn spawn_loops(
     settings: &Settings,
     wires: Wires,
     tools: crate::reconcile::Tools,
-    cloud: Option<Arc<dyn Cloud>>,
+    cloud: Option<parts::CloudLinks>,
     loaded: &Loaded,
     target_readable: bool,
 ) {
@@ -130,6 +131,8 @@ fn spawn_loops(
         // What cannot be read is no target: nothing may be removed on its account.
         memory_known.memory = Memory { target_stored: false, ..memory_known.memory };
     }
+    // Subscribed before anything happens, so that the first words are not lost.
+    let events = wires.events.subscribe();
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
@@ -139,7 +142,7 @@ fn spawn_loops(
         shutdown: wires.shutdown.subscribe(),
     };
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
-    let Some(cloud) = cloud else {
+    let Some(parts::CloudLinks { cloud, logs }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.
         loops.spawn(forward::idle(wires.target, wires.polls.1, wires.shutdown.subscribe()));
         return;
@@ -153,6 +156,7 @@ fn spawn_loops(
     let links = PollLinks { now: wires.polls.1, arrived, view: wires.cloud_view.clone(), shutdown: wires.shutdown.subscribe() };
     loops.spawn(poller.run(links));
 
+    let log_clock = clock.clone();
     let (full, reported) = watch::channel(None);
     let cache = settings.socket.parent().map(|run| run.join("last-report.json"));
     let reporter = Reporter::new(
@@ -165,7 +169,10 @@ fn spawn_loops(
     loops.spawn(reporter.run(ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() }));
     let fixed = picture::Fixed { development_mode: settings.cloud.development_mode, api_port: settings.cloud.listen_port };
     loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, wires.shutdown.subscribe()));
-    let timing = forward::Pace { settings: settings.clone(), timing: wires.timing };
+    let streamer = LogStreamer::new(LogTiming::default(), logs, log_clock, fastrand::Rng::new());
+    let enabled = watch::Sender::new(true);
+    loops.spawn(streamer.run(LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() }));
+    let timing = forward::Pace { settings: settings.clone(), timing: wires.timing, log_stream: enabled };
     loops.spawn(forward::arrivals(arrivals, wires.target, wires.requests.0, timing, wires.shutdown.subscribe()));
 }
 

@@ -3,18 +3,22 @@
 use tokio::sync::{mpsc, watch};
 
 use crate::cloud::{Arrived, PollNow, Timing};
-use crate::policy::variable;
+use crate::policy::{truthy, variable};
 use crate::reconcile::{Request, TargetInForce};
 use crate::settings::Settings;
 
-/// The pace of the cloud loops, which a device variable may change.
+/// What device variables change in the loops of the cloud side: their pace, and whether messages are sent.
 pub(super) struct Pace {
     pub settings: Settings,
     pub timing: watch::Sender<Timing>,
+    /// Whether messages go to the cloud (`SUPERVISOR_LOG_CONTROL`).
+    pub log_stream: watch::Sender<bool>,
 }
 
 impl Pace {
     fn follow(&self, target: &holdfast_plan::target::DeviceTarget) {
+        let logs = variable(&target.config, "SUPERVISOR_LOG_CONTROL").is_none_or(truthy);
+        self.log_stream.send_if_modified(|on| std::mem::replace(on, logs) != logs);
         let text = variable(&target.config, "SUPERVISOR_POLL_INTERVAL");
         let (poll_interval, fault) = self.settings.poll_interval_under(text);
         if let Some(fault) = fault {

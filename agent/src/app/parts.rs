@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::Identity;
 use crate::clock::Clock;
+use crate::cloud::logs::LogTransport;
 use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
@@ -127,8 +128,16 @@ fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn
     }))
 }
 
+/// What the device speaks to its cloud with.
+pub(super) struct CloudLinks {
+    /// Targets and reports.
+    pub cloud: Arc<dyn Cloud>,
+    /// The log stream.
+    pub logs: Arc<dyn LogTransport>,
+}
+
 /// The cloud's client; `None`, with a fault, when the device cannot speak to one.
-pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<SettingFault>) -> Option<Arc<dyn Cloud>> {
+pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<SettingFault>) -> Option<CloudLinks> {
     if settings.cloud.api_endpoint.is_empty() {
         log::info!("config.json names no apiEndpoint: this device is unmanaged");
         return None;
@@ -141,8 +150,12 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
         os_variant: Some(variant),
         timeouts: Timeouts::default(),
     });
-    match client {
-        Ok(client) => Some(Arc::new(client)),
+    let links = client.and_then(|client| {
+        let logs = Arc::new(client.log_upload(&settings.cloud)?);
+        Ok(CloudLinks { cloud: Arc::new(client), logs })
+    });
+    match links {
+        Ok(links) => Some(links),
         Err(error) => {
             let message =
                 format!("{error}; the cloud is neither polled nor reported to until this is mended and the agent started again");
