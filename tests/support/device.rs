@@ -150,6 +150,14 @@ impl Device {
         agent.wait().expect("it is gone");
     }
 
+    /// The same when it may have ended already.
+    pub fn kill_if_running(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+
     /// Asks the agent to end and returns how it ended and how long that took.
     pub fn stop(&mut self) -> (ExitStatus, Duration) {
         let mut agent = self.agent.take().expect("the agent runs");
@@ -258,10 +266,7 @@ fn files_below(dir: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
-            let _ = agent.wait();
-        }
+        self.kill_if_running();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
