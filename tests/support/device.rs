@@ -30,6 +30,13 @@ pub fn binary() -> OsString {
     std::env::var_os("HOLDFAST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_holdfast").into())
 }
 
+/// A process's proportional share of memory as the kernel adds it up, MiB.
+pub fn pss_mib(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel adds up");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("Pss is among it");
+    line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
+}
+
 /// A device. Dropping it kills its agent and, when the test failed, prints the agent's log.
 pub struct Device {
     pub uuid: String,

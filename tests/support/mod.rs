@@ -19,7 +19,7 @@ mod target;
 
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
-pub use device::{Answer, Device, binary};
+pub use device::{Answer, Device, binary, pss_mib};
 pub use engine::{Engine, seconds_now};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
