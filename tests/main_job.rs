@@ -9,7 +9,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{App, Cloud, Container, Device, Engine, Release, Role, Service, check, long_run, unique, wait_for, wait_within};
+use support::{
+    App, Cloud, Container, Device, Engine, Release, Role, Service, check, ids, long_run, unique, wait_for, wait_within,
+};
 
 /// A device whose three services run: `db` with a volume, `main` that depends on it and shares the volume, `web` with a
 /// published port.
@@ -61,10 +63,6 @@ impl Fleet {
         // As the application does it, from inside its container.
         engine.exec_ok(&engine.service(&self.app, service).id, &["touch", "/tmp/balena/updates.lock"]);
     }
-}
-
-fn ids(containers: &[Container]) -> Vec<&str> {
-    containers.iter().map(|c| c.id.as_str()).collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{App, Cloud, Device, Engine, Release, Role, Service, binary, check, wait_for};
+use support::{App, Cloud, Device, Engine, Release, Role, Service, binary, check, pss_mib, wait_for};
 
 const STARTS: usize = 15;
 const KIB: f64 = 1024.0;
@@ -76,13 +76,6 @@ fn settled_device(engine: &Engine) -> (Device, Cloud) {
     cloud.wait_settled(&app, &second);
     assert_eq!(engine.service(&app, "db").id, before, "a service that did not change was replaced");
     (device, cloud)
-}
-
-/// Proportional share of memory, as the kernel adds it up.
-fn pss_mib(pid: u32) -> f64 {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel adds up");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("Pss is among it");
-    line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / KIB
 }
 
 /// Wake-ups per second in the first window, bytes written and files changed over the second, which holds the first.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::engine::fetch_in;
 use super::http::encode;
 use super::{App, Engine, PATIENCE, check, wait_for};
 
@@ -22,6 +23,12 @@ impl Container {
         self.inspect["State"]["StartedAt"].as_str().unwrap_or_default()
     }
 
+    /// Fetches a page as the container sees the network.
+    pub fn fetch(&self, address: &str, port: u64) -> Result<String, String> {
+        let namespace = format!("/proc/{}/ns/net", self.inspect["State"]["Pid"]);
+        fetch_in(namespace.as_ref(), address, port)
+    }
+
     /// Value of a variable it was made with.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let list = self.inspect["Config"]["Env"].as_array()?;
@@ -32,6 +39,11 @@ impl Container {
     pub fn label(&self, name: &str) -> Option<&str> {
         self.inspect["Config"]["Labels"][name].as_str()
     }
+}
+
+/// Their ids, in the same order.
+pub fn ids(containers: &[Container]) -> Vec<&str> {
+    containers.iter().map(|c| c.id.as_str()).collect()
 }
 
 impl Engine {

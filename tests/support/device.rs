@@ -30,6 +30,13 @@ pub fn binary() -> OsString {
     std::env::var_os("HOLDFAST_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_holdfast").into())
 }
 
+/// A process's proportional share of memory as the kernel adds it up, MiB.
+pub fn pss_mib(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel adds up");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("Pss is among it");
+    line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
+}
+
 /// A device. Dropping it kills its agent and, when the test failed, prints the agent's log.
 pub struct Device {
     pub uuid: String,
@@ -150,6 +157,14 @@ impl Device {
         agent.wait().expect("it is gone");
     }
 
+    /// The same when it may have ended already.
+    pub fn kill_if_running(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+
     /// Asks the agent to end and returns how it ended and how long that took.
     pub fn stop(&mut self) -> (ExitStatus, Duration) {
         let mut agent = self.agent.take().expect("the agent runs");
@@ -258,10 +273,7 @@ fn files_below(dir: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
-            let _ = agent.wait();
-        }
+        self.kill_if_running();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();

@@ -115,20 +115,29 @@ impl Engine {
 
     /// Runs a command in the engine's network, where published ports can be reached.
     pub fn run_in_network(&self, command: &[&str]) -> (bool, String) {
-        let mut nsenter = Command::new("nsenter");
-        nsenter.arg(format!("--net={}", self.network_namespace().display())).args(command).stdin(Stdio::null());
-        let output = nsenter.output().expect("nsenter is there");
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        run_in(&self.network_namespace(), command)
     }
 
     /// Fetches a page from a published port.
     pub fn fetch_published(&self, port: u64) -> Result<String, String> {
-        // Not with the static busybox: its name resolution crashes outside the system it was built for.
-        let script = format!(r"exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 3 cat <&3");
-        let (ok, answer) = self.run_in_network(&["bash", "-c", &script]);
-        let page = answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned());
-        page.filter(|_| ok).ok_or_else(|| format!("port {port} does not answer: {answer}"))
+        fetch_in(&self.network_namespace(), "127.0.0.1", port)
     }
+}
+
+fn run_in(namespace: &Path, command: &[&str]) -> (bool, String) {
+    let mut nsenter = Command::new("nsenter");
+    nsenter.arg(format!("--net={}", namespace.display())).args(command).stdin(Stdio::null());
+    let output = nsenter.output().expect("nsenter is there");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Fetches a page as seen from a network namespace.
+pub(super) fn fetch_in(namespace: &Path, address: &str, port: u64) -> Result<String, String> {
+    // Not with the static busybox: its name resolution crashes outside the system it was built for.
+    let script = format!(r"exec 3<>/dev/tcp/{address}/{port}; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 3 cat <&3");
+    let (ok, answer) = run_in(namespace, &["timeout", "5", "bash", "-c", &script]);
+    let page = answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned());
+    page.filter(|_| ok).ok_or_else(|| format!("{address}:{port} does not answer: {answer}"))
 }
 
 impl Drop for Engine {

@@ -13,6 +13,8 @@ pub enum Role {
     Sleeps,
     /// The same with a health check that succeeds.
     SleepsHealthy,
+    /// The same with a health check that fails.
+    SleepsUnhealthy,
     /// Serves its variant's name on port 80.
     Serves,
     /// Ends with exit code 3.
@@ -24,12 +26,14 @@ const SLEEP: &str = r#"CMD ["/bin/sh","-c","trap 'exit 0' TERM INT; while true; 
 const SERVE: &str = r#"CMD ["/bin/sh","-c","trap 'exit 0' TERM INT; httpd -f -p 80 -h /www & wait $!"]"#;
 const END: &str = r#"CMD ["/bin/false"]"#;
 const HEALTH: &str = "HEALTHCHECK --interval=1s --timeout=5s CMD true";
+const NO_HEALTH: &str = "HEALTHCHECK --interval=1s --timeout=5s --retries=1 CMD false";
 
 impl Role {
     fn changes(self) -> &'static [&'static str] {
         match self {
             Role::Sleeps => &[SLEEP],
             Role::SleepsHealthy => &[SLEEP, HEALTH],
+            Role::SleepsUnhealthy => &[SLEEP, NO_HEALTH],
             Role::Serves => &[SERVE, "EXPOSE 80"],
             Role::Ends => &[END],
         }

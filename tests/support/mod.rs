@@ -11,16 +11,20 @@ mod cloud;
 mod containers;
 mod device;
 mod engine;
+mod history;
 mod http;
 mod images;
+mod site;
 mod target;
 
 pub use cloud::Cloud;
-pub use containers::Container;
-pub use device::{Answer, Device, binary};
+pub use containers::{Container, ids};
+pub use device::{Answer, Device, binary, pss_mib};
 pub use engine::{Engine, seconds_now};
+pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
+pub use site::Site;
 pub use target::{App, Release, Service, device_target};
 
 use std::sync::atomic::{AtomicU64, Ordering};

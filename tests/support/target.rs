@@ -20,6 +20,11 @@ impl App {
         App { id, uuid: unique_uuid(), name: format!("fleet-{id}") }
     }
 
+    /// Name of a network in the engine.
+    pub fn network(&self, name: &str) -> String {
+        format!("{}_{name}", self.uuid)
+    }
+
     /// Name of a volume in the engine.
     pub fn volume(&self, name: &str) -> String {
         format!("{}_{name}", self.id)
@@ -42,6 +47,11 @@ impl Release {
         Release { commit, services: Map::new(), volumes: Map::new(), networks: Map::new() }
     }
 
+    /// The same content as another release.
+    pub fn again_as(&self, text: &str) -> Release {
+        Release { commit: Release::new(text).commit, ..self.clone() }
+    }
+
     pub fn service(mut self, name: &str, service: Service) -> Release {
         let ids = [("id", number(name) % 1_000_000), ("image_id", number(&service.image) % 1_000_000_000)];
         let mut value = json!({
@@ -55,8 +65,13 @@ impl Release {
         self
     }
 
-    pub fn volume(mut self, name: &str) -> Release {
-        self.volumes.insert(name.to_owned(), json!({}));
+    pub fn volume(self, name: &str) -> Release {
+        self.volume_with(name, json!({}))
+    }
+
+    /// A volume with a definition of its own.
+    pub fn volume_with(mut self, name: &str, definition: Value) -> Release {
+        self.volumes.insert(name.to_owned(), definition);
         self
     }
 
@@ -65,9 +80,22 @@ impl Release {
         self
     }
 
+    /// The name of a service's container (behaviour of the field: `<service>_<imageId>_<releaseId>_<commit>`).
+    pub fn container_name(&self, service: &str) -> String {
+        let image_id = &self.services[service]["image_id"];
+        format!("{service}_{image_id}_{}_{}", number(&self.commit) % 1_000_000, self.commit)
+    }
+
+    /// The numeric id of a service.
+    pub fn service_id(&self, service: &str) -> u64 {
+        self.services[service]["id"].as_u64().expect("a number")
+    }
+
     /// The services' names, sorted.
     pub fn services(&self) -> Vec<&str> {
-        self.services.keys().map(String::as_str).collect()
+        let mut names: Vec<&str> = self.services.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     fn value(&self) -> Value {

@@ -13,6 +13,7 @@ use crate::container::{NetworkMode, specify};
 use crate::contract;
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
+use crate::policy::Gate;
 use crate::target::{App, RefusedApp, Release, Strategy};
 
 /// Host apps are the OS's business (behaviour §12).
@@ -54,7 +55,8 @@ fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networ
         return departed::plan_empty_app(draft, world, app);
     };
     let mut round = None;
-    let unsettled = draft.unsettled_by(|draft| round.insert(Round::of(draft, world, supervisor, app, release)).plan(draft));
+    let unsettled =
+        draft.unsettled_by(|draft| round.insert(Round::of(draft, world, supervisor, app, release)).plan(draft, world));
     let candidates = round.iter().flat_map(|round| round.candidates.values());
     match trial::judge(draft, app, release, candidates, !unsettled) {
         Verdict::Settle if !unsettled => settle(draft, app, release),
@@ -155,17 +157,17 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn plan(&self, draft: &mut Draft<'_>) {
+    fn plan(&self, draft: &mut Draft<'_>, world: &World<'a>) {
         let missing: Vec<&Candidate<'_>> =
             self.candidates.values().filter(|c| !c.has_image && !matches!(c.need, Need::Keep)).collect();
-        self.fetch(draft, &missing);
+        self.fetch(draft, world, &missing);
         self.keep_running(draft);
         if self.volumes.blocked {
             return;
         }
         self.hand_over(draft, missing.is_empty());
         let missing: Vec<String> = missing.iter().map(|c| c.service.image.to_string()).collect();
-        let switch = self.switch(&missing);
+        let switch = self.switch(&missing, draft.input.policy.download == Gate::Open);
         if switch.is_empty() {
             return;
         }
@@ -192,13 +194,18 @@ impl<'a> Round<'a> {
     }
 
     /// Downloads wait until containers of the kill-first strategies are gone, except for services that are new.
-    fn fetch(&self, draft: &mut Draft<'_>, missing: &[&Candidate<'a>]) {
+    fn fetch(&self, draft: &mut Draft<'_>, world: &World<'a>, missing: &[&Candidate<'a>]) {
         let busy = self
             .candidates
             .values()
             .any(|c| kills_first(c) && matches!(&c.need, Need::Replace(container, _) if container.is_up()));
+        let open = draft.input.policy.download == Gate::Open;
         for candidate in missing {
-            if !busy || candidate.present.is_none() {
+            if open && busy && candidate.present.is_some() {
+                continue;
+            }
+            let deletes_first = candidate.service.strategy() == Strategy::DeleteThenDownload;
+            if !(open && deletes_first && images::delete_first(draft, world, self.app, candidate.service)) {
                 images::fetch(draft, self.app, candidate.service);
             }
         }
@@ -227,8 +234,9 @@ impl<'a> Round<'a> {
         blocker(candidate, &self.candidates, &[&self.networks, self.supervisor], &self.volumes)
     }
 
-    /// What needs the app's locks, each with whether it can be done now.
-    fn switch(&self, missing: &[String]) -> Vec<(&'a str, Planned, bool)> {
+    /// What needs the app's locks, each with whether it can be done now. Nothing is killed for a download that may not
+    /// begin.
+    fn switch(&self, missing: &[String], may_download: bool) -> Vec<(&'a str, Planned, bool)> {
         let images_ready = missing.is_empty();
         let waiting = || Planned::Wait(Reason::WaitingForImages { missing: missing.to_vec() });
         let mut switch = Vec::new();
@@ -238,7 +246,7 @@ impl<'a> Round<'a> {
             switch.push((container.service.as_str(), planned, ready));
         }
         for (name, candidate) in &self.candidates {
-            let ready = images_ready || kills_first(candidate);
+            let ready = images_ready || (kills_first(candidate) && may_download);
             let (planned, ready) = match &candidate.need {
                 Need::Keep | Need::Start(..) | Need::Bury(_) => continue,
                 Need::Replace(container, _) | Need::Rename(container)

@@ -6,7 +6,7 @@ use super::draft::{Draft, World};
 use super::{Action, Reason};
 use crate::memory::{ImageRecord, Remember};
 use crate::policy::Gate;
-use crate::target::{App, DeviceTarget, Release, Service};
+use crate::target::{App, DeviceTarget, ImageRef, Release, Service};
 
 /// Asks for a service's image, if it may be downloaded now.
 pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
@@ -20,6 +20,34 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
     }
     let action = Action::Fetch { image: service.image.clone(), app_uuid: app.uuid.clone(), service: service.name.clone() };
     draft.step(app_name, service_name, action, Reason::NotThereYet);
+}
+
+/// Removes what a service ran on before, to make room for its new image (behaviour §7, `delete-then-download`). True while
+/// there is something to remove. An image that cannot be removed does not hold the download up.
+pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, service: &Service) -> bool {
+    let input = draft.input;
+    let wanted = Wanted::of(input.target);
+    let in_use = |id: &str| input.current.engine.containers.iter().any(|container| container.image_id == id);
+    let old: Vec<ImageRef> = input
+        .memory
+        .images
+        .iter()
+        .filter(|(text, record)| {
+            record.app_uuid == app.uuid
+                && record.service == service.name
+                && !record.image.same_image(&service.image)
+                && !wanted.has(text, record)
+                && !in_use(&record.engine_id)
+                && world.image_by_id(&record.engine_id).is_some()
+                && !input.memory.failures.contains_key(&format!("image {}", record.image))
+        })
+        .map(|(_, record)| record.image.clone())
+        .collect();
+    for image in &old {
+        let action = Action::RemoveImage { image: image.clone() };
+        draft.step(Some(&app.name), Some(&service.name), action, Reason::Superseded);
+    }
+    !old.is_empty()
 }
 
 /// Records images of a release that the engine has already (made by another agent, or preloaded): without a record the
