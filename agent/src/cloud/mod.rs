@@ -6,15 +6,12 @@
 
 mod body;
 mod calls;
-#[cfg(test)]
-mod canned;
 mod client;
 mod error;
 mod poll;
 mod registry_host;
 pub mod report;
 mod retry;
-mod roots;
 mod timing;
 mod user_agent;
 mod view;
