@@ -1,6 +1,7 @@
 //! holdfast, the agent: a library so that suites and benches can reach in, one binary for the device.
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -132,7 +132,8 @@ fn reported(view: &View, app: &App, release: &Release, service: &Service) -> Ser
         view.doing.iter().map(|doing| InFlight { step: &doing.step, progress: doing.progress }).collect();
     let none = DeviceTarget::default();
     let target = view.target.as_deref().unwrap_or(&none);
-    let picture = Picture { target, current: &view.current, memory: &view.memory, in_flight: &in_flight };
+    let picture =
+        Picture { target, current: &view.current, memory: &view.memory, in_flight: &in_flight, rejected: &view.rejected };
     service_status(&picture, app, release, service)
 }
 

@@ -3,10 +3,15 @@
 //! Nothing here knows what a release is for. Every call names one object; every error says which object and what the
 //! engine answered.
 
+mod address;
+pub mod docker;
 mod error;
+mod locate;
 
 pub use crate::http::RegistryAuth;
+pub use address::{Address, DEFAULT_ADDRESSES};
 pub use error::EngineError;
+pub use locate::locate;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;

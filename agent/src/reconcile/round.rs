@@ -1,17 +1,18 @@
 //! The loop itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use holdfast_plan::contract;
 use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
 use holdfast_plan::memory::{Memory, Remember, Trial};
 use holdfast_plan::plan::{Action, Input, Plan, plan};
 use holdfast_plan::policy::{Force, Policy};
-use holdfast_plan::target::{AppId, DeviceTarget};
+use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use tokio::time::{Instant, sleep_until};
 
 use super::announce::Announcer;
@@ -205,6 +206,7 @@ impl Reconciler {
         self.target = self.channels.target.borrow_and_update().clone();
         self.memory.target_stored = self.target.is_some();
         self.memory.failures.clear();
+        self.announcer.new_target();
         self.force = None;
     }
 
@@ -240,7 +242,7 @@ impl Reconciler {
         }
         let wake = plan.wake_boot_ms.map(|at| Instant::now() + until(at, now));
         self.publish(current, target, facts, policy, plan);
-        let due = self.next_slow_look;
+        let due = self.announcer.next_due().map_or(self.next_slow_look, |due| due.min(self.next_slow_look));
         if acted { Some(Instant::now()) } else { Some(wake.map_or(due, |wake| wake.min(due))) }
     }
 
@@ -267,11 +269,14 @@ impl Reconciler {
         let locks = match self.tools.host.locks().await {
             Ok(locks) => {
                 self.host_error = None;
+                self.announcer.fault("update locks", None, self.tools.clock.now().wall_ms);
                 locks
             }
             Err(error) => {
                 // Not knowing who holds a lock, nothing may be stopped: wait for the folder to be readable again.
-                self.host_error = Some(format!("update locks cannot be read, nothing is changed until they can: {error}"));
+                let error = format!("update locks cannot be read, nothing is changed until they can: {error}");
+                self.announcer.fault("update locks", Some(&error), self.tools.clock.now().wall_ms);
+                self.host_error = Some(error);
                 self.publish_fault();
                 return None;
             }
@@ -356,6 +361,7 @@ impl Reconciler {
         let changes = remember.iter().cloned().map(Change::Remember).collect();
         if self.commit(changes).await {
             remember.iter().for_each(|change| self.memory.apply(change));
+            plan.steps.iter().for_each(|step| self.announcer.remembered(step, wall_ms));
             return true;
         }
         // The store says why; what was to be remembered is tried again like any failed step.
@@ -369,15 +375,16 @@ impl Reconciler {
     }
 
     async fn commit(&mut self, changes: Vec<Change>) -> bool {
+        let wall_ms = self.tools.clock.now().wall_ms;
         match self.tools.store.commit(changes).await {
             Ok(()) => {
+                self.announcer.fault("database", None, wall_ms);
                 self.store_error = None;
                 true
             }
             Err(error) => {
-                if self.store_error.is_none() {
-                    log::error!("{error}; containers go on, the agent keeps trying");
-                }
+                let message = format!("{error}; containers go on, the agent keeps trying");
+                self.announcer.fault("database", Some(&message), wall_ms);
                 self.store_error = Some(error.to_string());
                 false
             }
@@ -389,7 +396,7 @@ impl Reconciler {
         let Ended { step, key, outcome } = ended;
         let now = self.tools.clock.now();
         match outcome {
-            None => log::info!("{key}: given up, the target changed"),
+            None => self.announcer.given_up(&step, now.wall_ms),
             Some(Ok(done)) => {
                 self.memory.failures.remove(&key);
                 self.announcer.done(&step, now.wall_ms);
@@ -418,7 +425,7 @@ impl Reconciler {
             StepError::Engine(error) if error.is_unreachable() => log::warn!("{key}: {error}"),
             StepError::Host(HostError::LockHeld { .. }) => {
                 // The application was quicker. The next look sees its lock; a short pause keeps a disagreement from spinning.
-                log::info!("{key}: {error}");
+                self.announcer.failed(step, &error.to_string(), 1_000, now.wall_ms);
                 let retry_boot_ms = now.boot_ms + 1_000;
                 let failure =
                     holdfast_plan::memory::Failure { error: error.to_string(), count: 1, retry_boot_ms, no_space: false };
@@ -451,6 +458,7 @@ impl Reconciler {
             target: self.target.as_ref().map(|_| target),
             current: Arc::new(current),
             memory: Arc::new(self.memory.clone()),
+            rejected: Arc::new(self.rejected(&facts)),
             facts: Arc::new(facts),
             policy: Arc::new(policy),
             plan: Arc::new(plan),
@@ -459,6 +467,16 @@ impl Reconciler {
             faults: self.faults(),
         };
         self.send();
+    }
+
+    /// Apps whose wanted release does not run here.
+    fn rejected(&self, facts: &Facts) -> BTreeSet<AppUuid> {
+        let apps = self.target.iter().flat_map(|target| target.target.apps.values()).filter(|app| {
+            let wanted = app.release.as_ref().map(|release| &release.commit);
+            let failed = self.memory.rejected.get(&app.uuid).is_some_and(|rejected| Some(&rejected.commit) == wanted);
+            failed || matches!(contract::judge(app, facts), contract::Verdict::Rejected(_))
+        });
+        apps.map(|app| app.uuid.clone()).collect()
     }
 
     /// Shows that something is wrong beside what was last seen.

@@ -1,5 +1,6 @@
 //! What the loop shows to everybody else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holdfast_plan::current::Current;
@@ -7,7 +8,7 @@ use holdfast_plan::facts::Facts;
 use holdfast_plan::memory::Memory;
 use holdfast_plan::plan::{Plan, Step};
 use holdfast_plan::policy::Policy;
-use holdfast_plan::target::DeviceTarget;
+use holdfast_plan::target::{AppUuid, DeviceTarget};
 use serde::Serialize;
 
 use crate::engine::EngineInfo;
@@ -77,6 +78,8 @@ pub struct View {
     pub memory: Arc<Memory>,
     /// Facts it planned with.
     pub facts: Arc<Facts>,
+    /// Apps whose wanted release does not run here: it failed its trial, or its contracts are not met.
+    pub rejected: Arc<BTreeSet<AppUuid>>,
     /// Policy it planned with.
     pub policy: Arc<Policy>,
     /// Its last plan.

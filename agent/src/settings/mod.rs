@@ -109,6 +109,7 @@ impl Settings {
         settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
         settings.listen =
             given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
+        settings.scope = env("HOLDFAST_SCOPE").filter(|scope| !scope.is_empty());
         let faults = settings.take_config_json();
         Ok((settings, faults))
     }

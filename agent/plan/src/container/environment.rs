@@ -17,55 +17,63 @@ pub fn is_kept_from_creation(variable: &str) -> bool {
     bare.is_some_and(|bare| KEPT_FROM_CREATION.contains(&bare))
 }
 
-/// The environment being put together: what is set first stays.
-pub struct Environment(BTreeMap<String, String>);
+/// The environment being put together, in a list that becomes a map once.
+pub struct Environment {
+    defaults: Vec<(String, String)>,
+}
 
 impl Environment {
-    /// Begins with the target's own, which nothing overrides.
-    pub fn of(service: &Service) -> Environment {
-        Environment(service.environment.clone())
-    }
-
-    /// Sets a variable that the target leaves open.
-    pub fn set(&mut self, variable: &str, value: &str) {
-        if !self.0.contains_key(variable) {
-            self.0.insert(variable.to_owned(), value.to_owned());
+    /// What every container gets, sorted by name as far as possible.
+    pub fn of(app: &App, service: &Service, facts: &Facts) -> Environment {
+        let mut environment = Environment { defaults: Vec::with_capacity(48 + service.environment.len()) };
+        let app_id = app.id.to_string();
+        let under_both_prefixes = [
+            ("BALENA_APP_ID", "RESIN_APP_ID", Some(app_id.as_str())),
+            ("BALENA_APP_LOCK_PATH", "RESIN_APP_LOCK_PATH", Some("/tmp/balena/updates.lock")),
+            ("BALENA_APP_NAME", "RESIN_APP_NAME", Some(&app.name)),
+            ("BALENA_APP_UUID", "RESIN_APP_UUID", Some(&app.uuid)),
+            ("BALENA_DEVICE_ARCH", "RESIN_DEVICE_ARCH", facts.device_arch.as_deref()),
+            ("BALENA_DEVICE_NAME_AT_INIT", "RESIN_DEVICE_NAME_AT_INIT", facts.device_name.as_deref()),
+            ("BALENA_DEVICE_TYPE", "RESIN_DEVICE_TYPE", facts.device_type.as_deref()),
+            ("BALENA_DEVICE_UUID", "RESIN_DEVICE_UUID", Some(facts.uuid.as_str()).filter(|uuid| !uuid.is_empty())),
+            ("BALENA_HOST_OS_VERSION", "RESIN_HOST_OS_VERSION", facts.os_version.as_deref()),
+            ("BALENA_SERVICE_NAME", "RESIN_SERVICE_NAME", Some(&service.name)),
+        ];
+        environment.set("BALENA", "1");
+        for (today, _, value) in under_both_prefixes {
+            environment.set_known(today, value);
         }
+        environment.set("BALENA_SERVICE_HANDOVER_COMPLETE_PATH", "/tmp/balena/handover-complete");
+        environment.set("RESIN", "1");
+        for (_, early, value) in under_both_prefixes {
+            environment.set_known(early, value);
+        }
+        environment.set("RESIN_SERVICE_KILL_ME_PATH", "/tmp/balena/handover-complete");
+        environment.set("USER", "root");
+        environment
     }
 
-    /// Sets a variable under both prefixes. A value that is not known stays unset.
-    pub fn set_both(&mut self, variable: &str, value: Option<&str>) {
+    fn set_known(&mut self, variable: &str, value: Option<&str>) {
         if let Some(value) = value {
-            self.set(&format!("BALENA_{variable}"), value);
-            self.set(&format!("RESIN_{variable}"), value);
-        }
-    }
-
-    /// What every container gets.
-    pub fn set_defaults(&mut self, app: &App, service: &Service, facts: &Facts) {
-        self.set_both("APP_ID", Some(&app.id.to_string()));
-        self.set_both("APP_UUID", Some(&app.uuid));
-        self.set_both("APP_NAME", Some(&app.name));
-        self.set_both("SERVICE_NAME", Some(&service.name));
-        self.set_both("DEVICE_UUID", Some(facts.uuid.as_str()).filter(|uuid| !uuid.is_empty()));
-        self.set_both("DEVICE_TYPE", facts.device_type.as_deref());
-        self.set_both("DEVICE_ARCH", facts.device_arch.as_deref());
-        self.set_both("HOST_OS_VERSION", facts.os_version.as_deref());
-        self.set_both("APP_LOCK_PATH", Some("/tmp/balena/updates.lock"));
-        self.set_both("DEVICE_NAME_AT_INIT", facts.device_name.as_deref());
-        for (variable, value) in [
-            ("BALENA", "1"),
-            ("RESIN", "1"),
-            ("USER", "root"),
-            ("RESIN_SERVICE_KILL_ME_PATH", "/tmp/balena/handover-complete"),
-            ("BALENA_SERVICE_HANDOVER_COMPLETE_PATH", "/tmp/balena/handover-complete"),
-        ] {
             self.set(variable, value);
         }
     }
 
-    /// The result.
-    pub fn into_variables(self) -> BTreeMap<String, String> {
-        self.0
+    /// Sets a variable that the target may override.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.defaults.push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// Sets a variable under its name of today and of the early days. A value that is not known stays unset.
+    pub fn set_both(&mut self, today: &str, early: &str, value: Option<&str>) {
+        self.set_known(today, value);
+        self.set_known(early, value);
+    }
+
+    /// The result: the target's own over these.
+    pub fn under(mut self, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.defaults.extend(own.iter().map(|(variable, value)| (variable.clone(), value.clone())));
+        // Of equal names the last one stays.
+        self.defaults.into_iter().collect()
     }
 }

@@ -31,12 +31,12 @@ pub fn add(app: &App, service: &Service, facts: &Facts, spec: &mut ContainerSpec
         add_api(app, service, facts, spec, environment);
     }
     if service.has_feature("balena-api") {
-        environment.set_both("API_KEY", facts.device_api_key.as_deref());
-        environment.set_both("API_URL", facts.api_endpoint.as_deref());
+        environment.set_both("BALENA_API_KEY", "RESIN_API_KEY", facts.device_api_key.as_deref());
+        environment.set_both("BALENA_API_URL", "RESIN_API_URL", facts.api_endpoint.as_deref());
     }
     if service.has_feature("host-os.board-rev") {
-        environment.set_both("HOST_OS_BOARD_REV", facts.board_rev.as_deref());
-        environment.set_both("HOST_OS_BUILD", facts.board_rev.as_deref());
+        environment.set_both("BALENA_HOST_OS_BOARD_REV", "RESIN_HOST_OS_BOARD_REV", facts.board_rev.as_deref());
+        environment.set_both("BALENA_HOST_OS_BUILD", "RESIN_HOST_OS_BUILD", facts.board_rev.as_deref());
     }
     if let Some(socket) = facts.engine_socket.as_deref().filter(|_| service.has_feature("balena-socket")) {
         for place in [SOCKET_IN_CONTAINER, socket, "/var/run/balena.sock"] {
@@ -73,8 +73,12 @@ fn add_api(app: &App, service: &Service, facts: &Facts, spec: &mut ContainerSpec
         spec.networks.insert(SUPERVISOR_NETWORK.into(), Endpoint::default());
     }
     let key = facts.service_keys.get(&(app.id, service.name.clone()));
-    environment.set_both("SUPERVISOR_API_KEY", key.map(String::as_str));
-    environment.set_both("SUPERVISOR_PORT", Some(&facts.api_port.to_string()));
-    environment.set_both("SUPERVISOR_HOST", Some(host));
-    environment.set_both("SUPERVISOR_ADDRESS", Some(&format!("http://{host}:{}", facts.api_port)));
+    environment.set_both("BALENA_SUPERVISOR_API_KEY", "RESIN_SUPERVISOR_API_KEY", key.map(String::as_str));
+    environment.set_both("BALENA_SUPERVISOR_PORT", "RESIN_SUPERVISOR_PORT", Some(&facts.api_port.to_string()));
+    environment.set_both("BALENA_SUPERVISOR_HOST", "RESIN_SUPERVISOR_HOST", Some(host));
+    environment.set_both(
+        "BALENA_SUPERVISOR_ADDRESS",
+        "RESIN_SUPERVISOR_ADDRESS",
+        Some(&format!("http://{host}:{}", facts.api_port)),
+    );
 }

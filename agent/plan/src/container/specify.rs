@@ -42,10 +42,9 @@ pub fn specify(app: &App, release: &Release, service: &Service, facts: &Facts, e
     for place in LOCK_DIRECTORIES {
         spec.binds.insert(format!("{}/{}/{}:{place}", facts.lock_root, app.id, service.name));
     }
-    let mut environment = Environment::of(service);
+    let mut environment = Environment::of(app, service, facts);
     features::add(app, service, facts, &mut spec, &mut environment);
-    environment.set_defaults(app, service, facts);
-    spec.environment = environment.into_variables();
+    spec.environment = environment.under(&service.environment);
     spec
 }
 

@@ -58,7 +58,7 @@ fn is_idle(draft: &Draft<'_>) -> bool {
 
 /// What has to stay: what the target asks for, what containers are made of, and what the way back from a trial needs.
 #[derive(Default)]
-struct Kept<'a> {
+pub(super) struct Kept<'a> {
     texts: BTreeSet<String>,
     digests: BTreeSet<String>,
     /// Engine ids: one content may stand under several names.
@@ -68,7 +68,7 @@ struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    fn of(input: &Input<'a>, world: &World<'a>) -> Kept<'a> {
+    pub fn of(input: &Input<'a>, world: &World<'a>) -> Kept<'a> {
         let mut kept = Kept::default();
         kept.apps.extend(input.target.refused.keys().map(String::as_str));
         kept.ids.extend(input.current.engine.containers.iter().map(|container| container.image_id.as_str()));
@@ -104,7 +104,8 @@ impl<'a> Kept<'a> {
         }
     }
 
-    fn has(&self, text: &str, record: &ImageRecord) -> bool {
+    /// Whether an image that was recorded under this text has to stay.
+    pub fn has(&self, text: &str, record: &ImageRecord) -> bool {
         self.texts.contains(text)
             || self.ids.contains(record.engine_id.as_str())
             || record.image.digest.as_deref().is_some_and(|digest| self.digests.contains(digest))

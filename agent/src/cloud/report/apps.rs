@@ -11,13 +11,20 @@ use super::status::{ServiceStatus, UpdateStatus};
 pub(super) fn apps(picture: &Picture<'_>) -> Map<String, Value> {
     let wanted = picture.target.apps.values().filter(|app| !app.is_host).filter_map(|app| {
         let release = app.release.as_ref()?;
-        Some((app.uuid.clone(), entry(picture, &app.uuid, &release.commit, of_release(picture, app, release))))
+        let of_release = if picture.rejected.contains(&app.uuid) { rejected() } else { of_release(picture, app, release) };
+        Some((app.uuid.clone(), entry(picture, &app.uuid, &release.commit, of_release)))
     });
-    let refused = picture.target.refused.iter().filter_map(|(uuid, app)| {
-        let release = json!({ "update_status": UpdateStatus::Rejected.word(), "services": {} });
-        Some((uuid.clone(), entry(picture, uuid, app.commit.as_deref()?, release)))
-    });
+    let refused = picture
+        .target
+        .refused
+        .iter()
+        .filter_map(|(uuid, app)| Some((uuid.clone(), entry(picture, uuid, app.commit.as_deref()?, rejected()))));
     wanted.chain(refused).collect()
+}
+
+/// A release that is not going to run here.
+fn rejected() -> Value {
+    json!({ "update_status": UpdateStatus::Rejected.word(), "services": {} })
 }
 
 /// One application: the release it settled on, if any, and what the wanted one is at.

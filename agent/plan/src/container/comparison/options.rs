@@ -138,56 +138,69 @@ fn is_same_text(is: &Option<String>, wanted: &Option<String>, image: Option<&str
 }
 
 fn is_same_directory(is: &Options, wanted: &Options, image: Option<&ImageConfig>) -> bool {
-    let clean = |path: &Option<String>| path.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
-    match (&wanted.working_dir, image) {
-        (None, None) => true,
-        (None, Some(image)) => clean(&is.working_dir) == image.working_dir.trim_end_matches('/'),
-        (wanted, _) => clean(&is.working_dir) == clean(wanted),
-    }
+    let asked = wanted.working_dir.as_deref().or(image.map(|image| image.working_dir.as_str()));
+    let is = is.working_dir.as_deref().unwrap_or_default();
+    asked.is_none_or(|asked| is.trim_end_matches('/') == asked.trim_end_matches('/'))
 }
 
 /// The engine stops with SIGTERM where nobody says otherwise.
 fn is_same_signal(is: &Options, wanted: &Options, image: Option<&ImageConfig>) -> bool {
-    let plain = |signal: &Option<String>| {
-        let name = signal.as_deref().unwrap_or_default().to_ascii_uppercase();
-        name.strip_prefix("SIG").map(str::to_owned).unwrap_or(name)
-    };
-    let asked = match (&wanted.stop_signal, image) {
+    fn plain(signal: Option<&str>) -> &str {
+        let name = signal.filter(|name| !name.is_empty()).unwrap_or("SIGTERM");
+        if name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("SIG")) { &name[3..] } else { name }
+    }
+    let asked = match (wanted.stop_signal.as_deref(), image) {
         (None, None) => return true,
-        (None, Some(image)) => plain(&image.stop_signal),
-        (wanted, _) => plain(wanted),
+        (None, Some(image)) => image.stop_signal.as_deref(),
+        (asked, _) => asked,
     };
-    let or_term = |name: String| if name.is_empty() { "TERM".to_owned() } else { name };
-    or_term(plain(&is.stop_signal)) == or_term(asked)
+    plain(is.stop_signal.as_deref()).eq_ignore_ascii_case(plain(asked))
+}
+
+/// A health check with nothing in it that only means "the default".
+#[derive(PartialEq)]
+struct Check<'a> {
+    test: &'a [String],
+    /// Interval, timeout, start period, retries; zero is the default.
+    numbers: [i64; 4],
+}
+
+impl<'a> Check<'a> {
+    fn of(check: Option<&'a Healthcheck>) -> Check<'a> {
+        let test = check.and_then(|check| check.test.as_deref()).unwrap_or_default();
+        let numbers = check.map(|check| [check.interval_ns, check.timeout_ns, check.start_period_ns, check.retries]);
+        Check { test, numbers: numbers.unwrap_or_default().map(Option::unwrap_or_default) }
+    }
+
+    /// What is said here, else what the other says.
+    fn over(mut self, base: &Check<'a>) -> Check<'a> {
+        if self.test.is_empty() {
+            self.test = base.test;
+        }
+        for (number, base) in self.numbers.iter_mut().zip(base.numbers) {
+            if *number == 0 {
+                *number = base;
+            }
+        }
+        self
+    }
+
+    /// Whether nothing is checked.
+    fn is_off(&self) -> bool {
+        self.test.first().is_none_or(|word| word == "NONE")
+    }
 }
 
 /// The wanted parts over the image's, against what is there. "No check" has three spellings.
 fn is_same_check(is: &Options, wanted: &Options, image: Option<&ImageConfig>) -> bool {
-    let nothing = Healthcheck::default();
-    let is = overlaid(&nothing, is.healthcheck.as_ref().unwrap_or(&nothing));
-    let asked = wanted.healthcheck.as_ref().unwrap_or(&nothing);
-    // Without the image, what is not asked for is taken to be the image's.
-    let base = image.map_or(Some(&is), |image| image.healthcheck.as_ref());
-    let wanted = overlaid(base.unwrap_or(&nothing), asked);
-    is == wanted || (is_off(&is) && is_off(&wanted))
-}
-
-/// Whether this says that nothing is checked.
-fn is_off(check: &Healthcheck) -> bool {
-    check.test.as_ref().is_none_or(|test| test.is_empty() || test[0] == "NONE")
-}
-
-/// `over` where it says something, else `base`. Zero means "the default" to the engine, which is to say nothing.
-fn overlaid(base: &Healthcheck, over: &Healthcheck) -> Healthcheck {
-    let number = |over: Option<i64>, base: Option<i64>| over.filter(|n| *n != 0).or(base.filter(|n| *n != 0));
-    let test = over.test.as_ref().filter(|test| !test.is_empty()).or(base.test.as_ref());
-    Healthcheck {
-        test: test.cloned(),
-        interval_ns: number(over.interval_ns, base.interval_ns),
-        timeout_ns: number(over.timeout_ns, base.timeout_ns),
-        start_period_ns: number(over.start_period_ns, base.start_period_ns),
-        retries: number(over.retries, base.retries),
-    }
+    let is = Check::of(is.healthcheck.as_ref());
+    let asked = Check::of(wanted.healthcheck.as_ref());
+    let wanted = match image {
+        Some(image) => asked.over(&Check::of(image.healthcheck.as_ref())),
+        // What is not asked for is taken to be the image's.
+        None => asked.over(&is),
+    };
+    is == wanted || (is.is_off() && wanted.is_off())
 }
 
 fn is_same_logging(is: &Options, wanted: &Options) -> bool {

@@ -1,9 +1,12 @@
 //! Environment and labels: wanted over the image's against what is there.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::container::environment::is_kept_from_creation;
+use crate::target::renamed_labels;
 
 type Pairs = BTreeMap<String, String>;
 
@@ -26,22 +29,39 @@ fn push(what: &str, names: &[&str], fields: &mut Vec<String>) {
     }
 }
 
+/// The names under which something else stands than wanted, or than the image's where nothing is wanted. Both maps are
+/// sorted and mostly equal, so they are walked side by side.
 fn differing<'a>(is: &'a Pairs, wanted: &'a Pairs, image: Option<&'a Pairs>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    let of_image = image.into_iter().flatten().filter(|(name, _)| !wanted.contains_key(*name));
-    for (name, value) in wanted.iter().chain(of_image) {
-        if is.get(name) != Some(value) {
-            names.push(name);
+    let (mut present, mut asked) = (is.iter().peekable(), wanted.iter().peekable());
+    loop {
+        let order = match (present.peek(), asked.peek()) {
+            (None, None) => break,
+            (Some((is, _)), Some((wanted, _))) => is.cmp(wanted),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+        };
+        let found = if order.is_le() { present.next() } else { None };
+        let wanted = if order.is_ge() { asked.next() } else { None };
+        match (found, wanted) {
+            (Some((name, found)), Some((_, wanted))) if found != wanted => names.push(name),
+            // Without the image, what nobody asked for is taken to be the image's.
+            (Some((name, found)), None) if image.is_some_and(|image| image.get(name) != Some(found)) => names.push(name),
+            (None, Some((name, _))) => names.push(name),
+            _ => {}
         }
     }
-    if let Some(image) = image {
-        names.extend(is.keys().filter(|name| !wanted.contains_key(*name) && !image.contains_key(*name)).map(String::as_str));
-    }
+    let of_image = image.into_iter().flat_map(Pairs::keys);
+    let missing = of_image.filter(|name| !is.contains_key(*name) && !wanted.contains_key(*name));
+    names.extend(missing.map(String::as_str));
     names.sort_unstable();
     names
 }
 
 fn today(labels: &Pairs) -> Cow<'_, Pairs> {
-    let mut old = labels.range("io.resin.".to_owned()..).take_while(|(name, _)| name.starts_with("io.resin."));
-    if old.next().is_none() { Cow::Borrowed(labels) } else { Cow::Owned(crate::target::renamed_labels(labels.clone())) }
+    let mut from_early = labels.range::<str, _>((Bound::Included("io.resin."), Bound::Unbounded));
+    match from_early.next() {
+        Some((name, _)) if name.starts_with("io.resin.") => Cow::Owned(renamed_labels(labels.clone())),
+        _ => Cow::Borrowed(labels),
+    }
 }

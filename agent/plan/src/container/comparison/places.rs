@@ -13,6 +13,10 @@ enum Mounted<'a> {
 
 /// Names the paths at which something else is mounted.
 pub fn compare(is: &ContainerSpec, wanted: &ContainerSpec, image: Option<&ImageConfig>, fields: &mut Vec<String>) {
+    let is_as_wanted = is.binds == wanted.binds && is.mounts == wanted.mounts;
+    if is_as_wanted && is.anonymous_volumes.is_empty() && wanted.anonymous_volumes.is_empty() {
+        return;
+    }
     let (is_mounted, wanted_mounted) = (mounted(is), mounted(wanted));
     let mut paths: BTreeSet<&str> = BTreeSet::new();
     paths.extend(wanted_mounted.iter().filter(|(path, what)| is_mounted.get(*path) != Some(what)).map(|(path, _)| *path));

@@ -119,7 +119,13 @@ impl Device {
         let in_flight: Vec<InFlight<'_>> =
             self.steps.iter().map(|(step, progress)| InFlight { step, progress: *progress }).collect();
         let (target, current, memory) = (&self.target, &self.current, &self.memory);
-        Value::Object(apps(&Picture { target, current, memory, in_flight: &in_flight }))
+        Value::Object(apps(&Picture {
+            target,
+            current,
+            memory,
+            in_flight: &in_flight,
+            rejected: &std::collections::BTreeSet::new(),
+        }))
     }
 
     /// Status of `main` and update status of the release.

@@ -1,0 +1,176 @@
+//! Builds the parts, runs the loops, ends them in order.
+//!
+//! The loops know each other only through the channels made here: `lib.rs` draws them.
+
+mod forward;
+mod parts;
+mod picture;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use anyhow::Context;
+use holdfast_plan::memory::Memory;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::api::{self, ApiState};
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
+use crate::cloud::{Cloud, CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::reconcile::{Channels, Reconciler, TargetInForce};
+use crate::settings::{SettingFault, Settings};
+use crate::store::{Loaded, Store};
+
+/// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
+const END_LIMIT: Duration = Duration::from_secs(12);
+
+/// Requests that may wait for a loop; more are told to come again.
+const QUEUE: usize = 16;
+
+/// Events a slow reader may fall behind by.
+const EVENTS: usize = 256;
+
+/// Runs the agent until SIGTERM or SIGINT. Containers go on without it.
+///
+/// # Errors
+/// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
+pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
+    let mut signals = parts::Signals::new()?;
+    let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
+    faults.extend(settings.config_file().settle());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let source = parts::target_source(&settings);
+    let uuid = settings.cloud.uuid.clone().unwrap_or_default();
+    let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let tools = parts::tools(&settings, store.clone(), clock.clone())?;
+    let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
+    for fault in &faults {
+        log::error!("{}: {}", fault.subject, fault.message);
+    }
+    let socket = api::bind(&settings.socket).await?;
+    log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
+
+    let in_force = parts::stored_target(&loaded, &uuid);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let mut loops = JoinSet::new();
+    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
+    let shutdown = wires.shutdown.clone();
+    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
+    drop(loaded);
+
+    let ended_alone = tokio::select! {
+        name = signals.next() => { log::info!("{name}: ending, containers go on"); false }
+        _ = loops.join_next() => true,
+    };
+    shutdown.send_replace(true);
+    if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
+        log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
+    }
+    anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
+    Ok(())
+}
+
+/// The channels between the loops.
+struct Wires {
+    target: watch::Sender<Option<TargetInForce>>,
+    requests: (mpsc::Sender<crate::reconcile::Request>, mpsc::Receiver<crate::reconcile::Request>),
+    polls: (mpsc::Sender<crate::cloud::PollNow>, mpsc::Receiver<crate::cloud::PollNow>),
+    view: watch::Sender<Arc<crate::reconcile::View>>,
+    cloud_view: watch::Sender<CloudView>,
+    timing: watch::Sender<Timing>,
+    events: broadcast::Sender<crate::events::Event>,
+    tick: Arc<AtomicI64>,
+    shutdown: watch::Sender<bool>,
+}
+
+impl Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+        Wires {
+            target: watch::Sender::new(target),
+            requests: mpsc::channel(QUEUE),
+            polls: mpsc::channel(QUEUE),
+            view: watch::Sender::new(Arc::default()),
+            cloud_view: watch::Sender::new(CloudView::default()),
+            timing: watch::Sender::new(Timing::from(settings)),
+            events: broadcast::Sender::new(EVENTS),
+            tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
+            shutdown: watch::Sender::new(false),
+        }
+    }
+
+    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> ApiState {
+        ApiState {
+            identity,
+            view: self.view.subscribe(),
+            cloud: self.cloud_view.subscribe(),
+            tick: self.tick.clone(),
+            poll: self.polls.0.clone(),
+            requests: self.requests.0.clone(),
+            store,
+            clock,
+        }
+    }
+}
+
+fn spawn_loops(
+    loops: &mut JoinSet<()>,
+    settings: &Settings,
+    wires: Wires,
+    tools: crate::reconcile::Tools,
+    cloud: Option<Arc<dyn Cloud>>,
+    loaded: &Loaded,
+    target_readable: bool,
+) {
+    let (store, clock) = (tools.store.clone(), tools.clock.clone());
+    let mut memory_known = loaded.clone();
+    if !target_readable {
+        // What cannot be read is no target: nothing may be removed on its account.
+        memory_known.memory = Memory { target_stored: false, ..memory_known.memory };
+    }
+    let channels = Channels {
+        target: wires.target.subscribe(),
+        requests: wires.requests.1,
+        view: wires.view.clone(),
+        events: wires.events,
+        tick: wires.tick,
+        shutdown: wires.shutdown.subscribe(),
+    };
+    loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
+    let Some(cloud) = cloud else {
+        // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.
+        loops.spawn(forward::idle(wires.target, wires.polls.1, wires.shutdown.subscribe()));
+        return;
+    };
+    let (arrived, arrivals) = mpsc::channel(QUEUE);
+    let uuid = settings.cloud.uuid.clone().unwrap_or_default();
+    let source = settings.cloud.api_endpoint.clone();
+    let poll = PollSettings { source: source.clone(), uuid: uuid.clone() };
+    let stored = loaded.target.as_ref().filter(|_| target_readable);
+    let poller = Poller::new(poll, wires.timing.subscribe(), cloud.clone(), store, clock.clone(), fastrand::Rng::new(), stored);
+    let links = PollLinks { now: wires.polls.1, arrived, view: wires.cloud_view.clone(), shutdown: wires.shutdown.subscribe() };
+    loops.spawn(poller.run(links));
+
+    let (full, reported) = watch::channel(None);
+    let cache = settings.socket.parent().map(|run| run.join("last-report.json"));
+    let reporter = Reporter::new(
+        ReportSettings { endpoint: source, uuid, cache },
+        wires.timing.subscribe(),
+        cloud,
+        clock,
+        fastrand::Rng::new(),
+    );
+    loops.spawn(reporter.run(ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() }));
+    let fixed = picture::Fixed { development_mode: settings.cloud.development_mode, api_port: settings.cloud.listen_port };
+    loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, wires.shutdown.subscribe()));
+    let timing = forward::Pace { settings: settings.clone(), timing: wires.timing };
+    loops.spawn(forward::arrivals(arrivals, wires.target, wires.requests.0, timing, wires.shutdown.subscribe()));
+}
+
+/// Ends when the agent ends.
+async fn ended(mut shutdown: watch::Receiver<bool>) {
+    // An error means that the sender is gone: the same.
+    let _ = shutdown.wait_for(|down| *down).await;
+}

@@ -1,0 +1,174 @@
+//! The parts of one agent, from its settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use holdfast_plan::target::{ImageRef, parse};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::api::Identity;
+use crate::clock::Clock;
+use crate::cloud::report::os_variant;
+use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
+use crate::engine::docker::DockerEngine;
+use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
+use crate::host::{DeviceInfo, SystemHost};
+use crate::policy::Zone;
+use crate::reconcile::{TargetInForce, Tools};
+use crate::registry::{HttpRegistry, Registry, RegistrySettings};
+use crate::settings::{SettingFault, Settings};
+use crate::store::{LOCAL_SOURCE, Loaded, SqliteStore, Store, StoreError};
+
+/// How often a data directory that cannot be used is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    pub fn new() -> anyhow::Result<Signals> {
+        let catch = |kind| signal(kind).context("signals cannot be caught");
+        Ok(Signals { term: catch(SignalKind::terminate())?, int: catch(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Opens the store. A partition that is full, read-only or missing is tried again until it is not: containers go on
+/// meanwhile. `None` when the agent was asked to end before.
+pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let mut said = None;
+    loop {
+        let (data_dir, database) = (settings.data_dir.clone(), settings.database.clone());
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&data_dir, &database)).await;
+        let error = match opened.context("opening the database broke off")? {
+            Ok(store) => return Ok(Some(Arc::new(store))),
+            Err(error @ StoreError::Held { .. }) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        if said.as_ref() != Some(&error) {
+            log::error!("{error}; containers go on, tried again every {} s", STORE_RETRY.as_secs());
+            said = Some(error);
+        }
+        tokio::select! {
+            _ = signals.next() => return Ok(None),
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
+}
+
+/// Under which name this device's target is stored.
+pub(super) fn target_source(settings: &Settings) -> String {
+    let endpoint = &settings.cloud.api_endpoint;
+    if endpoint.is_empty() { LOCAL_SOURCE.to_owned() } else { endpoint.clone() }
+}
+
+/// The stored target, parsed again; one that cannot be read any more is said and asked for anew.
+pub(super) fn stored_target(loaded: &Loaded, uuid: &str) -> Option<TargetInForce> {
+    let stored = loaded.target.as_ref()?;
+    let document = serde_json::from_str(&stored.body).map_err(|error| error.to_string());
+    match document.and_then(|document| parse(&document, uuid).map_err(|error| error.to_string())) {
+        Ok(target) => Some(TargetInForce { target: Arc::new(target), source: stored.source.clone() }),
+        Err(error) => {
+            log::error!("the stored target cannot be read, containers are left alone until the cloud sends one: {error}");
+            None
+        }
+    }
+}
+
+/// The effects the loop works with.
+pub(super) fn tools(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Tools> {
+    let cloud = settings.cloud.clone();
+    let host = SystemHost::new(settings.host_root.clone(), settings.lock_dir.clone(), cloud.device_type.clone());
+    let (engine, registry) = engine(settings, &clock)?;
+    Ok(Tools {
+        engine,
+        registry,
+        data_root: None,
+        // Beside others on one engine, nobody knows whose an image without a name is.
+        clean_dangling: settings.scope.is_none(),
+        host: Arc::new(host),
+        store,
+        clock,
+        zone: Arc::new(Zone::of_host(&settings.host_root)),
+        uuid: cloud.uuid.clone().unwrap_or_default(),
+        api_endpoint: Some(cloud.api_endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
+        device_api_key: cloud.device_api_key.as_ref().map(|key| key.reveal().to_owned()),
+        api_port: cloud.listen_port,
+        lock_root: settings.lock_dir.to_string_lossy().into_owned(),
+        volume_grace: settings.volume_grace,
+        max_retry: settings.poll_interval,
+        auth_for: Arc::new(move |image: &ImageRef| {
+            let host = image.host.as_deref().filter(|host| registry_host_is_ours(&cloud, host))?;
+            let (uuid, key) = (cloud.uuid.as_ref()?, cloud.device_api_key.as_ref()?);
+            Some(RegistryAuth {
+                username: format!("d_{uuid}"),
+                password: key.reveal().to_owned(),
+                server_address: host.to_owned(),
+            })
+        }),
+    })
+}
+
+/// The engine, and the registries it pulls from: the simulated engine has none but its own.
+fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<dyn Engine>, Arc<dyn Registry>)> {
+    let scope = settings.scope.clone();
+    #[cfg(feature = "sandbox")]
+    if settings.engine.as_deref() == Some(crate::sandbox::engine::ADDRESS) {
+        let simulated = crate::sandbox::engine::SimEngine::for_agent(clock.clone());
+        return Ok((Arc::new(simulated.clone()), Arc::new(simulated)));
+    }
+    let _ = clock;
+    let engine = match &settings.engine {
+        Some(address) => DockerEngine::connect(address, scope)?,
+        None => DockerEngine::connect_any(&DEFAULT_ADDRESSES, scope)?,
+    };
+    let registries = RegistrySettings::new(settings.host_root.clone(), settings.cloud.root_ca_pem.clone());
+    Ok((Arc::new(engine), Arc::new(HttpRegistry::new(registries))))
+}
+
+/// The cloud's client; `None`, with a fault, when the device cannot speak to one.
+pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<SettingFault>) -> Option<Arc<dyn Cloud>> {
+    if settings.cloud.api_endpoint.is_empty() {
+        log::info!("config.json names no apiEndpoint: this device is unmanaged");
+        return None;
+    }
+    let variant = os_variant(device.os_variant.as_deref(), settings.cloud.development_mode);
+    let client = Client::new(&ClientSettings {
+        cloud: &settings.cloud,
+        host_root: &settings.host_root,
+        os_version: device.os_version.as_deref(),
+        os_variant: Some(variant),
+        timeouts: Timeouts::default(),
+    });
+    match client {
+        Ok(client) => Some(Arc::new(client)),
+        Err(error) => {
+            let message =
+                format!("{error}; the cloud is neither polled nor reported to until this is mended and the agent started again");
+            faults.push(SettingFault { subject: "cloud".into(), message });
+            None
+        }
+    }
+}
+
+/// Who this device is, for the local API.
+pub(super) fn identity(settings: &Settings, source: &str, settings_faults: Vec<SettingFault>) -> Identity {
+    Identity {
+        uuid: settings.cloud.uuid.clone().unwrap_or_default(),
+        target_source: source.to_owned(),
+        device_type: settings.cloud.device_type.clone(),
+        api_port: settings.cloud.listen_port,
+        settings_faults,
+    }
+}
