@@ -34,10 +34,12 @@ pub mod cloud;
 pub mod engine;
 pub mod events;
 pub mod host;
+pub mod http;
 pub mod lock;
 pub mod log_output;
 pub mod policy;
 pub mod reconcile;
+pub mod registry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod settings;

@@ -67,6 +67,8 @@ pub struct Failure {
     pub count: u32,
     /// Not before this time since boot, ms.
     pub retry_boot_ms: i64,
+    /// Whether the disk had no room for it: then images that nothing references are removed at once.
+    pub no_space: bool,
 }
 
 /// What decisions remember.

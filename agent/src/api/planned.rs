@@ -103,6 +103,7 @@ pub(super) fn wait_row(wait: &Wait, now: Now) -> WaitRow {
     match &wait.reason {
         Reason::WaitingForLock { since_ms, .. } => since = since_ms.and_then(|ms| Ago::from_wall(ms, now)),
         Reason::Retry { retry_boot_ms: at, .. }
+        | Reason::LeftForNow { retry_boot_ms: at, .. }
         | Reason::WaitingForHandOver { deadline_boot_ms: at }
         | Reason::WaitingForHealth { deadline_boot_ms: at, .. } => until = Some(Ahead::from_boot(*at, now)),
         Reason::KeptForGrace { until_ms } => until = until_ms.and_then(|at| Ahead::from_wall(at, now)),

@@ -17,6 +17,7 @@ use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
 use crate::host::{DeviceInfo, SystemHost};
 use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
+use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{LOCAL_SOURCE, Loaded, SqliteStore, Store, StoreError};
 
@@ -90,8 +91,13 @@ pub(super) fn stored_target(loaded: &Loaded, uuid: &str) -> Option<TargetInForce
 pub(super) fn tools(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Tools> {
     let cloud = settings.cloud.clone();
     let host = SystemHost::new(settings.host_root.clone(), settings.lock_dir.clone(), cloud.device_type.clone());
+    let (engine, registry) = engine(settings, &clock)?;
     Ok(Tools {
-        engine: engine(settings, &clock)?,
+        engine,
+        registry,
+        data_root: None,
+        // Beside others on one engine, nobody knows whose an image without a name is.
+        clean_dangling: settings.scope.is_none(),
         host: Arc::new(host),
         store,
         clock,
@@ -115,17 +121,21 @@ pub(super) fn tools(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn C
     })
 }
 
-fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Engine>> {
+/// The engine, and the registries it pulls from: the simulated engine has none but its own.
+fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<dyn Engine>, Arc<dyn Registry>)> {
     let scope = settings.scope.clone();
     #[cfg(feature = "sandbox")]
     if settings.engine.as_deref() == Some(crate::sandbox::engine::ADDRESS) {
-        return Ok(Arc::new(crate::sandbox::engine::SimEngine::for_agent(clock.clone())));
+        let simulated = crate::sandbox::engine::SimEngine::for_agent(clock.clone());
+        return Ok((Arc::new(simulated.clone()), Arc::new(simulated)));
     }
     let _ = clock;
-    Ok(Arc::new(match &settings.engine {
+    let engine = match &settings.engine {
         Some(address) => DockerEngine::connect(address, scope)?,
         None => DockerEngine::connect_any(&DEFAULT_ADDRESSES, scope)?,
-    }))
+    };
+    let registries = RegistrySettings::new(settings.host_root.clone(), settings.cloud.root_ca_pem.clone());
+    Ok((Arc::new(engine), Arc::new(HttpRegistry::new(registries))))
 }
 
 /// What the device speaks to its cloud with.

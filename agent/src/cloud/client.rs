@@ -1,19 +1,18 @@
 //! The one HTTP client for the cloud (protocol §2): rustls with `ring`, gzip, a bound for every phase of a call.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use super::body::{Limits, excerpt, read_text};
-use super::error::chain;
+use super::body::{excerpt, read_text};
 use super::logs::LogUpload;
 use super::retry::retry_after;
 use super::user_agent::{UserAgent, user_agent};
-use super::{Cloud, CloudError, Report, TargetAnswer, roots};
+use super::{Cloud, CloudError, Report, TargetAnswer};
+use crate::http::{self, Limits};
 use crate::settings::{CloudSettings, Secret};
 
 /// The largest target that is taken, bytes after decompression.
@@ -128,7 +127,7 @@ impl Client {
         match timeout(limit, request.send()).await {
             Err(_) => Err(timed_out("waiting for the answer to begin", limit)),
             Ok(Err(error)) if error.is_timeout() && error.is_connect() => Err(timed_out("connecting", self.timeouts.connect)),
-            Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: chain(&error.without_url()) }),
+            Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: http::chain(&error.without_url()) }),
             Ok(Ok(response)) => Ok(response),
         }
     }
@@ -182,7 +181,7 @@ pub(super) async fn refusal(response: Response, call: String, unauthorised: &'st
     }
     let message = if status.is_redirection() {
         let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-        format!(": a redirection to {}, which is not followed", super::body::shorten(to))
+        format!(": a redirection to {}, which is not followed", http::shorten(to))
     } else {
         excerpt(response, &call).await
     };
@@ -217,28 +216,16 @@ fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
 }
 
 fn http_client(settings: &ClientSettings<'_>, base: &Url) -> Result<reqwest::Client, CloudError> {
-    let unusable = |what: &str, cause: String| CloudError::Settings(format!("{what}: {cause}"));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // The trusted roots are put together here and not by reqwest: its own way wants a certificate store on the machine.
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable("TLS", chain(&error)))?
-        .with_root_certificates(roots::gather(settings.host_root, settings.cloud.root_ca_pem.as_deref()))
-        .with_no_client_auth();
     let name = UserAgent { os_version: settings.os_version, os_variant: settings.os_variant };
-    let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(user_agent(&name))
-        .gzip(true)
-        // The key goes to the address of config.json and to no other.
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(settings.timeouts.connect)
-        .pool_max_idle_per_host(1);
-    // The usual proxy variables are followed, but not to this machine itself.
-    if matches!(base.host_str(), Some("localhost" | "[::1]")) || base.host_str().is_some_and(|host| host.starts_with("127.")) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| unusable("the HTTP client", chain(&error)))
+    let options = http::Options {
+        user_agent: &user_agent(&name),
+        connect_timeout: settings.timeouts.connect,
+        // The usual proxy variables are followed, but not to this machine itself.
+        proxy: !base.host_str().is_some_and(http::is_loopback),
+    };
+    http::tls(settings.host_root, settings.cloud.root_ca_pem.as_deref())
+        .and_then(|tls| http::client(tls, &options))
+        .map_err(CloudError::Settings)
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 
 mod body;
 mod calls;
-#[cfg(test)]
-mod canned;
 mod client;
 mod error;
 pub mod logs;
@@ -16,7 +14,6 @@ mod poll;
 mod registry_host;
 pub mod report;
 mod retry;
-mod roots;
 mod timing;
 mod user_agent;
 mod view;

@@ -50,4 +50,14 @@ impl EngineError {
     pub fn is_unreachable(&self) -> bool {
         matches!(self, EngineError::Unreachable { .. })
     }
+
+    /// Whether the engine's disk is full, by the system's own words for it.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            EngineError::NotFound { message, .. }
+            | EngineError::Conflict { message, .. }
+            | EngineError::Failed { message, .. } => message.to_ascii_lowercase().contains("no space left on device"),
+            EngineError::Unreachable { .. } | EngineError::TimedOut { .. } => false,
+        }
+    }
 }

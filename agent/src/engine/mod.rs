@@ -8,10 +8,12 @@ pub mod docker;
 mod error;
 mod locate;
 
+pub use crate::http::RegistryAuth;
 pub use address::{Address, DEFAULT_ADDRESSES};
 pub use error::EngineError;
 pub use locate::locate;
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -33,23 +35,6 @@ pub struct EngineInfo {
     pub address: String,
     /// Where it keeps images and volumes on the host, if it says so.
     pub data_root: Option<String>,
-}
-
-/// Credentials for one registry host (protocol §11). `Debug` does not show the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RegistryAuth {
-    /// `d_<uuid>`.
-    pub username: String,
-    /// The device key.
-    pub password: String,
-    /// The registry host they are for, and no other.
-    pub server_address: String,
-}
-
-impl std::fmt::Debug for RegistryAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RegistryAuth({} at {})", self.username, self.server_address)
-    }
 }
 
 /// Called with the progress of a pull, 0 to 100; never goes down within one pull.
@@ -92,6 +77,16 @@ pub trait Engine: Send + Sync {
 
     /// Removes an image's tags, then its digests; an image in use is an error of kind `Conflict`. Gone is fine.
     async fn remove_image(&self, image: &ImageRef) -> Result<()>;
+
+    /// Removes an image by its engine id, never by force: one that is used or stands under several names is an error of kind
+    /// `Conflict`. Gone is fine.
+    async fn remove_image_by_id(&self, id: &str) -> Result<()>;
+
+    /// The layers of all images that are there, as diff ids: what a download does not have to bring. An engine that cannot
+    /// tell names none.
+    async fn layers(&self) -> Result<BTreeSet<String>> {
+        Ok(BTreeSet::new())
+    }
 
     /// Makes a network with the agent's labels; an identical one is fine.
     async fn create_network(&self, name: &str, network: &NetworkSpec, app: AppId) -> Result<()>;

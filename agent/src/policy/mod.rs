@@ -1,10 +1,12 @@
 //! What is allowed right now: update windows, overrides, watching beside another supervisor. Evaluated before planning, so
 //! that the plan itself needs no clock and no calendar.
 
+mod space;
 mod timezone;
 mod variables;
 mod windows;
 
+pub use space::{Room, Shortage, judge};
 pub use timezone::Zone;
 pub use variables::{truthy, variable};
 
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 
 use holdfast_plan::current::EngineState;
 use holdfast_plan::memory::Memory;
-use holdfast_plan::policy::{Force, Gate, Now, Policy};
+use holdfast_plan::policy::{Force, Gate, Now, Policy, Watermark};
 
 /// Names of the variable that breaks update locks, without prefix; the second is the older one (behaviour §6).
 const OVERRIDE_NAMES: [&str; 2] = ["SUPERVISOR_OVERRIDE_LOCK", "OVERRIDE_LOCK"];
@@ -21,6 +23,9 @@ const OVERRIDE_NAMES: [&str; 2] = ["SUPERVISOR_OVERRIDE_LOCK", "OVERRIDE_LOCK"];
 const DOWNLOAD_WINDOW: &str = "HOLDFAST_DOWNLOAD_WINDOW";
 /// Device variable with the windows for switching containers.
 const UPDATE_WINDOW: &str = "HOLDFAST_UPDATE_WINDOW";
+
+/// Device variable with the share of the engine's disk that downloads may fill, percent.
+const DISK_WATERMARK: &str = "HOLDFAST_DISK_WATERMARK";
 
 /// What a round's policy is made of.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,8 @@ pub struct Circumstances<'a> {
     pub memory: &'a Memory,
     /// How long volumes of departed apps are kept, ms.
     pub volume_grace_ms: i64,
+    /// May images without a name and a use be removed? Not on an engine that others work on too.
+    pub clean_dangling: bool,
     /// The device's time zone.
     pub zone: &'a Zone,
     /// What time it is.
@@ -49,12 +56,31 @@ pub fn evaluate(at: &Circumstances<'_>) -> Policy {
         (None, Some(text)) => windows::gate(text, name, what, at.zone, at.now),
         _ => Gate::Open,
     };
+    let (disk_watermark, passed_over) = watermark(at.config);
     Policy {
         download: gate(DOWNLOAD_WINDOW, "download"),
         switch: gate(UPDATE_WINDOW, "update"),
         force,
         volume_grace_ms: at.volume_grace_ms,
         watch_only: watch_only(at.engine, at.memory),
+        disk_watermark,
+        clean_dangling: at.clean_dangling,
+        passed_over: passed_over.into_iter().collect(),
+    }
+}
+
+/// How full the disk may get, and what is wrong with the variable that says so.
+fn watermark(config: &BTreeMap<String, String>) -> (Watermark, Option<String>) {
+    match variable(config, DISK_WATERMARK).map(str::parse) {
+        None => (Watermark::DEFAULT, None),
+        Some(Ok(watermark)) => (watermark, None),
+        Some(Err(wrong)) => {
+            let default = Watermark::DEFAULT.percent();
+            let why = format!(
+                "the device variable {DISK_WATERMARK} cannot be understood, {default} % is used until it is corrected: {wrong}"
+            );
+            (Watermark::DEFAULT, Some(why))
+        }
     }
 }
 
@@ -79,7 +105,16 @@ mod tests {
         let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let memory = Memory { target_stored: true, ..Memory::default() };
         let zone = Zone::default();
-        evaluate(&Circumstances { config: &config, request, engine, memory: &memory, volume_grace_ms: 0, zone: &zone, now })
+        evaluate(&Circumstances {
+            config: &config,
+            request,
+            engine,
+            memory: &memory,
+            volume_grace_ms: 0,
+            clean_dangling: false,
+            zone: &zone,
+            now,
+        })
     }
 
     #[test]
@@ -101,6 +136,16 @@ mod tests {
         let engine = EngineState { other_supervisor: Some("balena_supervisor".into()), ..EngineState::default() };
         assert!(policy(&[], None, &engine, Now::default()).watch_only.is_some_and(|why| why.contains("balena_supervisor")));
         assert_eq!(policy(&[], None, &EngineState::default(), Now::default()).watch_only, None);
+    }
+
+    #[test]
+    fn a_watermark_that_cannot_be_read_is_passed_over_and_named() {
+        let of = |config: &[(&str, &str)]| policy(config, None, &EngineState::default(), Now::default());
+        assert_eq!((of(&[]).disk_watermark, of(&[]).passed_over), (Watermark::DEFAULT, vec![]));
+        assert_eq!(of(&[("RESIN_HOLDFAST_DISK_WATERMARK", "75")]).disk_watermark.percent(), 75);
+        let wrong = of(&[("BALENA_HOLDFAST_DISK_WATERMARK", "all of it")]);
+        assert_eq!(wrong.disk_watermark, Watermark::DEFAULT);
+        assert!(wrong.passed_over[0].contains("HOLDFAST_DISK_WATERMARK") && wrong.passed_over[0].contains("all of it"));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use holdfast_plan::memory::{ImageRecord, Remember};
 use holdfast_plan::plan::Action;
 
 use super::Tools;
+use super::space::Admission;
 use crate::engine::{Engine, EngineError, Progress};
 use crate::host::{BrokenLock, Host, HostError};
+use crate::policy::Shortage;
 
 /// What a step left behind.
 #[derive(Debug, Default)]
@@ -25,17 +27,38 @@ pub(super) enum StepError {
     /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The disk has no room for a download.
+    #[error(transparent)]
+    NoSpace(#[from] Shortage),
+}
+
+impl StepError {
+    /// Whether the disk is full, or would be.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            StepError::NoSpace(_) => true,
+            StepError::Engine(error) => error.is_no_space(),
+            StepError::Host(_) => false,
+        }
+    }
 }
 
 /// Carries out an action. Memory-only actions are not for here: the loop commits them itself, many in one transaction.
-pub(super) async fn carry_out(action: Action, tools: &Tools, progress: Progress) -> Result<Done, StepError> {
+/// A download passes `admission` first.
+pub(super) async fn carry_out(
+    action: Action,
+    tools: &Tools,
+    admission: &Admission,
+    progress: Progress,
+) -> Result<Done, StepError> {
     let engine: &dyn Engine = tools.engine.as_ref();
     let host: &dyn Host = tools.host.as_ref();
     let mut done = Done::default();
     match action {
         Action::Fetch { image, app_uuid, service } => {
             let auth = (tools.auth_for)(&image);
-            let pulled = engine.pull(&image, auth.as_ref(), progress).await?;
+            let claim = admission.admit(&image, auth.as_ref(), tools).await?;
+            let pulled = engine.pull(&image, auth.as_ref(), claim.follow(progress)).await?;
             let pulled_ms = tools.clock.now().wall_ms;
             let (engine_id, size_bytes) = (pulled.id, pulled.size_bytes);
             done.remember.push(Remember::Image(ImageRecord { image, engine_id, app_uuid, service, size_bytes, pulled_ms }));
@@ -44,6 +67,7 @@ pub(super) async fn carry_out(action: Action, tools: &Tools, progress: Progress)
             engine.remove_image(&image).await?;
             done.remember.push(Remember::ForgetImage { image: image.to_string() });
         }
+        Action::RemoveDangling { id } => engine.remove_image_by_id(&id).await?,
         Action::CreateNetwork { name, network, app_id } => engine.create_network(&name, &network, app_id).await?,
         Action::RemoveNetwork { id, .. } => engine.remove_network(&id).await?,
         Action::CreateVolume { name, volume, app_uuid } => engine.create_volume(&name, &volume, &app_uuid).await?,

@@ -1,5 +1,6 @@
 //! What the loop works with and what it listens to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::engine::{Engine, RegistryAuth};
 use crate::events::Event;
 use crate::host::Host;
 use crate::policy::Zone;
+use crate::registry::Registry;
 use crate::store::Store;
 
 /// Chooses the credentials for an image's registry, if any (protocol §11).
@@ -29,8 +31,14 @@ pub struct Tools {
     pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Registries, asked for sizes before a pull.
+    pub registry: Arc<dyn Registry>,
     /// Registry credentials.
     pub auth_for: AuthFor,
+    /// Where the engine keeps images on the host, for an engine that does not say so itself.
+    pub data_root: Option<PathBuf>,
+    /// May images without a name and a use be removed? Not where others work on the same engine (a label scope is set).
+    pub clean_dangling: bool,
     /// The device's time zone, for windows.
     pub zone: Arc<Zone>,
     /// Device uuid.

@@ -12,6 +12,7 @@ mod keys;
 mod request;
 mod round;
 mod running;
+mod space;
 mod view;
 
 pub use inputs::{Channels, Tools};

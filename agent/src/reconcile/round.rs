@@ -10,14 +10,16 @@ use holdfast_plan::contract;
 use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
 use holdfast_plan::memory::{Memory, Remember, Trial};
-use holdfast_plan::plan::{Input, Plan, plan};
+use holdfast_plan::plan::{Action, Input, Plan, plan};
 use holdfast_plan::policy::{Force, Policy};
 use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use tokio::time::{Instant, sleep_until};
 
 use super::announce::Announcer;
 use super::execute::{self, StepError};
+use super::failures::Cause;
 use super::running::{Ended, Running};
+use super::space::Disk;
 use super::{Channels, Fault, Phase, Request, TargetInForce, Tools, View, failures, keys};
 use crate::clock::until;
 use crate::engine::{EngineError, EngineEvent, EngineInfo, Events};
@@ -36,6 +38,8 @@ const EVENT_PAUSE: Duration = Duration::from_millis(40);
 const PROGRESS_PAUSE: Duration = Duration::from_millis(500);
 /// How long running steps may take to end when the agent is asked to.
 const DRAIN: Duration = Duration::from_secs(10);
+/// An unused image that cannot be removed is left so long (behaviour §8.3).
+const LEAVE_DANGLING: Duration = Duration::from_secs(3600);
 /// First wait for an engine that is away; doubled up to the second.
 const ENGINE_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -223,13 +227,16 @@ impl Reconciler {
             engine: &current.engine,
             memory: &self.memory,
             volume_grace_ms: grace_ms,
+            clean_dangling: self.tools.clean_dangling,
             zone: &self.tools.zone,
             now,
         });
         let plan = plan(&Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now });
         failures::prune(&mut self.memory.failures, &plan, now.boot_ms, |key| self.running.has(key));
         self.announcer.waits(&plan, now.wall_ms);
-        let acted = self.start(&plan).await;
+        let data_root = self.engine.as_ref().and_then(|engine| engine.data_root.clone());
+        let disk = Disk { data_root, watermark: policy.disk_watermark };
+        let acted = self.start(&plan, &disk).await;
         if plan.is_settled() && self.running.is_empty() {
             self.force = None;
         }
@@ -333,7 +340,7 @@ impl Reconciler {
     }
 
     /// Starts the plan's steps. Returns whether memory changed, so that another look is due at once.
-    async fn start(&mut self, plan: &Plan) -> bool {
+    async fn start(&mut self, plan: &Plan, disk: &Disk) -> bool {
         for key in &plan.cancel {
             self.running.cancel(key);
         }
@@ -344,7 +351,7 @@ impl Reconciler {
                 Some(change) => remember.push(change),
                 None => {
                     self.announcer.begins(step, wall_ms);
-                    self.running.start(step.clone(), &self.tools);
+                    self.running.start(step.clone(), &self.tools, disk);
                 }
             }
         }
@@ -361,7 +368,8 @@ impl Reconciler {
         let error = self.store_error.clone().unwrap_or_default();
         let now = self.tools.clock.now().boot_ms;
         for step in plan.steps.iter().filter(|step| execute::memory_only(&step.action).is_some()) {
-            failures::record(&mut self.memory.failures, &step.key(), error.clone(), now, self.tools.max_retry);
+            let cause = Cause { error: error.clone(), no_space: false };
+            failures::record(&mut self.memory.failures, &step.key(), cause, now, self.tools.max_retry);
         }
         true
     }
@@ -392,6 +400,10 @@ impl Reconciler {
             Some(Ok(done)) => {
                 self.memory.failures.remove(&key);
                 self.announcer.done(&step, now.wall_ms);
+                let removed = matches!(step.action, Action::RemoveImage { .. } | Action::RemoveDangling { .. });
+                if removed && !self.running.removes_images() {
+                    failures::room_was_made(&mut self.memory.failures);
+                }
                 for lock in &done.broken {
                     let message = format!("the application's update lock {} was broken", lock.file);
                     self.announcer.say(Level::Warning, step.app.as_deref(), Some(&lock.service), message, now.wall_ms);
@@ -415,11 +427,17 @@ impl Reconciler {
                 // The application was quicker. The next look sees its lock; a short pause keeps a disagreement from spinning.
                 self.announcer.failed(step, &error.to_string(), 1_000, now.wall_ms);
                 let retry_boot_ms = now.boot_ms + 1_000;
-                let failure = holdfast_plan::memory::Failure { error: error.to_string(), count: 1, retry_boot_ms };
+                let failure =
+                    holdfast_plan::memory::Failure { error: error.to_string(), count: 1, retry_boot_ms, no_space: false };
                 self.memory.failures.insert(key.to_owned(), failure);
             }
             error => {
-                failures::record(&mut self.memory.failures, key, error.to_string(), now.boot_ms, self.tools.max_retry);
+                let cause = Cause { error: error.to_string(), no_space: error.is_no_space() };
+                if matches!(step.action, Action::RemoveDangling { .. }) {
+                    failures::leave(&mut self.memory.failures, key, cause, now.boot_ms, LEAVE_DANGLING);
+                } else {
+                    failures::record(&mut self.memory.failures, key, cause, now.boot_ms, self.tools.max_retry);
+                }
                 let retry_in = self.memory.failures.get(key).map_or(0, |failure| failure.retry_boot_ms - now.boot_ms);
                 self.announcer.failed(step, &error.to_string(), retry_in, now.wall_ms);
             }

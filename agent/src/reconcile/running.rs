@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::execute::{Done, StepError, carry_out};
+use super::space::{Admission, Disk, Downloads};
 use super::{Doing, Tools};
 
 /// Progress that is not known.
@@ -36,15 +37,21 @@ pub(super) struct Running {
     tasks: JoinSet<(String, Result<Done, StepError>)>,
     flights: BTreeMap<String, Flight>,
     progressed: Arc<Notify>,
+    downloads: Arc<Downloads>,
 }
 
 impl Running {
     pub fn new() -> Running {
-        Running { tasks: JoinSet::new(), flights: BTreeMap::new(), progressed: Arc::new(Notify::new()) }
+        Running {
+            tasks: JoinSet::new(),
+            flights: BTreeMap::new(),
+            progressed: Arc::new(Notify::new()),
+            downloads: Arc::default(),
+        }
     }
 
     /// Starts a step.
-    pub fn start(&mut self, step: Step, tools: &Tools) {
+    pub fn start(&mut self, step: Step, tools: &Tools, disk: &Disk) {
         let key = step.key();
         let progress = Arc::new(AtomicU8::new(UNKNOWN));
         let (seen, progressed) = (progress.clone(), self.progressed.clone());
@@ -54,7 +61,8 @@ impl Running {
             }
         });
         let (task_tools, action, task_key) = (tools.clone(), step.action.clone(), key.clone());
-        let abort = self.tasks.spawn(async move { (task_key, carry_out(action, &task_tools, report).await) });
+        let admission = Admission { disk: disk.clone(), downloads: self.downloads.clone() };
+        let abort = self.tasks.spawn(async move { (task_key, carry_out(action, &task_tools, &admission, report).await) });
         let since_boot_ms = tools.clock.now().boot_ms;
         self.flights.insert(key, Flight { step, since_boot_ms, progress, abort });
     }
@@ -91,6 +99,12 @@ impl Running {
         for flight in self.flights.values().filter(|flight| matches!(flight.step.action, Action::Fetch { .. })) {
             flight.abort.abort();
         }
+    }
+
+    /// Whether images are being removed.
+    pub fn removes_images(&self) -> bool {
+        let removes = |flight: &Flight| matches!(flight.step.action, Action::RemoveImage { .. } | Action::RemoveDangling { .. });
+        self.flights.values().any(removes)
     }
 
     pub fn is_empty(&self) -> bool {

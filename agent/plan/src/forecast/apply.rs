@@ -31,6 +31,7 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
             let gone = memory.images.remove(&text).map(|record| record.engine_id);
             current.engine.images.retain(|present| Some(&present.id) != gone.as_ref());
         }
+        Action::RemoveDangling { id } => current.engine.images.retain(|present| present.id != *id),
         Action::CreateNetwork { name, network, app_id } => current.engine.networks.push(made_network(name, network, *app_id)),
         Action::RemoveNetwork { id, .. } => current.engine.networks.retain(|network| network.id != *id),
         Action::CreateVolume { name, volume, app_uuid } => {

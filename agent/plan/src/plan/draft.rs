@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
+use crate::memory::Failure;
 use crate::target::{AppId, ImageRef};
 
 /// How many images are pulled at a time.
@@ -106,9 +107,7 @@ impl<'a> Draft<'a> {
         if self.input.current.in_flight.contains_key(&key) || self.keys.contains(&key) {
             return;
         }
-        if let Some(failure) = self.input.memory.failures.get(&key)
-            && failure.retry_boot_ms > self.input.now.boot_ms
-        {
+        if let Some(failure) = self.waits_for_retry(&key) {
             let retry =
                 Reason::Retry { error: failure.error.clone(), count: failure.count, retry_boot_ms: failure.retry_boot_ms };
             self.wake(failure.retry_boot_ms);
@@ -123,6 +122,26 @@ impl<'a> Draft<'a> {
         }
         self.keys.insert(key);
         self.plan.steps.push(step);
+    }
+
+    /// Adds a step that only tidies up: the device is where it should be without it. One that failed is left alone until its
+    /// next try, which is worth a note and no more.
+    pub fn tidy(&mut self, what: String, action: Action, why: Reason) {
+        let step = Step { action, app: None, service: None, why };
+        let key = step.key();
+        if let Some(failure) = self.waits_for_retry(&key) {
+            let (error, retry_boot_ms) = (failure.error.clone(), failure.retry_boot_ms);
+            self.wake(retry_boot_ms);
+            return self.note("device", None, Reason::LeftForNow { what, error, retry_boot_ms });
+        }
+        if self.keys.insert(key) {
+            self.plan.steps.push(step);
+        }
+    }
+
+    /// The failure of a step whose next try is not due yet.
+    fn waits_for_retry(&self, key: &str) -> Option<&'a Failure> {
+        self.input.memory.failures.get(key).filter(|failure| failure.retry_boot_ms > self.input.now.boot_ms)
     }
 
     /// Notes what is not done now; keeps the app from settling.

@@ -1,12 +1,13 @@
-//! Images: what has to be downloaded, what may go (behaviour §8).
+//! Images: what has to be downloaded, recorded, given up (behaviour §8). What may go is told in [`super::removal`].
 
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, World};
+use super::removal::Kept;
 use super::{Action, Reason};
-use crate::memory::{ImageRecord, Remember};
+use crate::memory::ImageRecord;
 use crate::policy::Gate;
-use crate::target::{App, DeviceTarget, ImageRef, Release, Service};
+use crate::target::{App, ImageRef, Release, Service};
 
 /// Asks for a service's image, if it may be downloaded now.
 pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
@@ -26,8 +27,7 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
 /// there is something to remove. An image that cannot be removed does not hold the download up.
 pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, service: &Service) -> bool {
     let input = draft.input;
-    let wanted = Wanted::of(input.target);
-    let in_use = |id: &str| input.current.engine.containers.iter().any(|container| container.image_id == id);
+    let kept = Kept::of(&input, world);
     let old: Vec<ImageRef> = input
         .memory
         .images
@@ -36,8 +36,7 @@ pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, 
             record.app_uuid == app.uuid
                 && record.service == service.name
                 && !record.image.same_image(&service.image)
-                && !wanted.has(text, record)
-                && !in_use(&record.engine_id)
+                && !kept.has(text, record)
                 && world.image_by_id(&record.engine_id).is_some()
                 && !input.memory.failures.contains_key(&format!("image {}", record.image))
         })
@@ -68,54 +67,6 @@ pub(super) fn adopt(draft: &mut Draft<'_>, world: &World<'_>, app: &App, release
             pulled_ms: draft.input.now.wall_ms,
         };
         draft.step(Some(&app.name), Some(&service.name), Action::AdoptImage { record }, Reason::NotThereYet);
-    }
-}
-
-/// Removes images that the agent once pulled and nothing needs any more: only when no app has anything left to do, so
-/// that the old release's images stay until the new one runs.
-pub(super) fn plan_removal(draft: &mut Draft<'_>, world: &World<'_>) {
-    if draft.is_unsettled() || !draft.input.memory.target_stored || !draft.input.current.in_flight.is_empty() {
-        return;
-    }
-    let input = draft.input;
-    let wanted = Wanted::of(input.target);
-    let used: BTreeSet<&str> = input.current.engine.containers.iter().map(|c| c.image_id.as_str()).collect();
-    for (text, record) in &input.memory.images {
-        if wanted.has(text, record) || used.contains(record.engine_id.as_str()) {
-            continue;
-        }
-        let service = Some(record.service.as_str());
-        let action = if world.image(&record.image).is_some() || world.image_by_id(&record.engine_id).is_some() {
-            Action::RemoveImage { image: record.image.clone() }
-        } else {
-            Action::Remember { change: Remember::ForgetImage { image: text.clone() } }
-        };
-        draft.step(None, service, action, Reason::Superseded);
-    }
-}
-
-/// What the target needs kept. Images of refused apps are kept too: their release goes on running.
-struct Wanted<'a> {
-    texts: BTreeSet<String>,
-    digests: BTreeSet<&'a str>,
-    refused: BTreeSet<&'a str>,
-}
-
-impl<'a> Wanted<'a> {
-    fn of(target: &'a DeviceTarget) -> Wanted<'a> {
-        let services =
-            || target.apps.values().filter_map(|app| app.release.as_ref()).flat_map(|release| release.services.values());
-        Wanted {
-            texts: services().map(|service| service.image.to_string()).collect(),
-            digests: services().filter_map(|service| service.image.digest.as_deref()).collect(),
-            refused: target.refused.keys().map(String::as_str).collect(),
-        }
-    }
-
-    fn has(&self, text: &str, record: &ImageRecord) -> bool {
-        self.texts.contains(text)
-            || record.image.digest.as_deref().is_some_and(|digest| self.digests.contains(digest))
-            || self.refused.contains(record.app_uuid.as_str())
     }
 }
 

@@ -9,6 +9,7 @@ mod locking;
 mod need;
 mod networks;
 mod reason;
+mod removal;
 mod start;
 mod step;
 mod trial;
@@ -70,6 +71,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
         return draft.finish();
     }
+    for why in &input.policy.passed_over {
+        draft.note("device", None, Reason::VariablePassedOver { why: why.clone() });
+    }
     let world = World::of(input);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
@@ -81,7 +85,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
         app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
     }
     departed::plan_departed(&mut draft, &world);
-    images::plan_removal(&mut draft, &world);
+    removal::plan_superseded(&mut draft, &world);
     images::plan_cancel(&mut draft);
+    removal::plan_dangling(&mut draft);
     draft.finish()
 }

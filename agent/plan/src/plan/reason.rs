@@ -22,6 +22,8 @@ pub enum Reason {
     StoppedByEngine { exit_code: i64 },
     StartedNever,
     Superseded,
+    RoomNeeded,
+    Dangling,
     Dead,
     GraceOver,
     // Why something waits.
@@ -38,6 +40,8 @@ pub enum Reason {
     Refused { offences: Vec<String> },
     VolumeWouldLoseData { name: String, fields: Vec<String> },
     KeptForGrace { until_ms: Option<i64> },
+    LeftForNow { what: String, error: String, retry_boot_ms: i64 },
+    VariablePassedOver { why: String },
     WatchOnly { why: String },
     HandOver,
     HandedOver,
@@ -84,6 +88,8 @@ impl std::fmt::Display for Reason {
             }
             Reason::StartedNever => f.write_str("it was made but never started"),
             Reason::Superseded => f.write_str("nothing uses it any more"),
+            Reason::RoomNeeded => f.write_str("nothing uses it, and the disk has no room for what is to be done"),
+            Reason::Dangling => f.write_str("it has no name and nothing uses it"),
             Reason::Dead => f.write_str("the engine could not remove it"),
             Reason::GraceOver => f.write_str("its app left the target and the grace period is over"),
             Reason::WaitingForLock { service, file, .. } => {
@@ -106,6 +112,8 @@ impl std::fmt::Display for Reason {
                 "volume {name} is defined differently now ({}); replacing it would lose its data, so nothing is done until it is purged or an update is forced",
                 fields.join(", ")
             ),
+            Reason::LeftForNow { what, error, .. } => write!(f, "{what} cannot be removed and is left for now: {error}"),
+            Reason::VariablePassedOver { why } => f.write_str(why),
             Reason::KeptForGrace { until_ms: Some(_) } => {
                 f.write_str("volumes of an app that left the target are kept for the grace period")
             }
@@ -143,6 +151,7 @@ impl std::fmt::Display for Reason {
 impl Reason {
     /// Whether this is only worth knowing: the device is where it should be all the same.
     pub fn is_note(&self) -> bool {
-        matches!(self, Reason::KeptForGrace { .. } | Reason::LeftOut { .. })
+        use Reason as R;
+        matches!(self, R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::VariablePassedOver { .. })
     }
 }

@@ -51,6 +51,11 @@ pub enum Action {
         /// Its reference.
         image: ImageRef,
     },
+    /// Remove an image that has neither a tag nor a digest and that nothing uses.
+    RemoveDangling {
+        /// Engine id.
+        id: String,
+    },
     /// Make a network.
     CreateNetwork {
         /// Name in the engine.
@@ -173,6 +178,7 @@ impl Step {
             },
             Action::AdoptImage { record } => format!("image {}", record.image),
             Action::RemoveImage { image } => format!("image {image}"),
+            Action::RemoveDangling { id } => format!("image {id}"),
             Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name, .. } => format!("network {name}"),
             Action::CreateVolume { name, .. } | Action::RemoveVolume { name } => format!("volume {name}"),
             Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("locks of app {app_id}"),

@@ -1,7 +1,9 @@
 //! What is allowed right now, already evaluated: windows, overrides, grace periods.
 
+mod watermark;
 mod window;
 
+pub use watermark::Watermark;
 pub use window::{Opening, Windows};
 
 use serde::Serialize;
@@ -57,6 +59,12 @@ pub struct Policy {
     pub volume_grace_ms: i64,
     /// Set when the agent must not change anything, with the reason (design, "What must always hold", 4).
     pub watch_only: Option<String>,
+    /// How full the engine's disk may get by a download.
+    pub disk_watermark: Watermark,
+    /// May images that have neither a tag nor a digest, and no use, be removed? Not on an engine that others work on too.
+    pub clean_dangling: bool,
+    /// Device variables that cannot be understood and are passed over: which, and what is done instead.
+    pub passed_over: Vec<String>,
 }
 
 /// The time of this round.

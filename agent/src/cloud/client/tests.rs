@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
-use crate::cloud::canned::{Canned, Server, gzip, gzip_bomb};
 use crate::cloud::{Cloud, CloudError, TargetAnswer};
+use crate::http::canned::{Canned, Server, gzip, gzip_bomb};
 
 const UUID: &str = "0123456789abcdef0123456789abcdef";
 

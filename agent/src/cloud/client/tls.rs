@@ -13,9 +13,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::cloud::{Client, ClientSettings, Cloud, CloudError, TargetAnswer, Timeouts};
 use crate::settings::CloudSettings;
 
-const AUTHORITY: &str = include_str!("../testdata/own-ca.pem");
-const CERTIFICATE: &str = include_str!("../testdata/server.pem");
-const KEY: &str = include_str!("../testdata/server-key.pem");
+const AUTHORITY: &str = include_str!("../../http/testdata/own-ca.pem");
+const CERTIFICATE: &str = include_str!("../../http/testdata/server.pem");
+const KEY: &str = include_str!("../../http/testdata/server-key.pem");
 
 /// Serves one connection on a thread of its own.
 fn serve_once() -> SocketAddr {

@@ -6,7 +6,7 @@ use reqwest::{Body, Url};
 use super::LogBody;
 use crate::cloud::CloudError;
 use crate::cloud::client::refusal;
-use crate::cloud::error::chain;
+use crate::http::chain;
 
 const REFUSED: &str = "the cloud does not accept log streams with this device's key";
 

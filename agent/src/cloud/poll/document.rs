@@ -4,7 +4,7 @@ use holdfast_plan::target::{self, DeviceTarget};
 use serde_json::Value;
 
 use crate::cloud::CloudError;
-use crate::cloud::body::shorten;
+use crate::http::shorten;
 
 /// Reads a body as the target of the device `uuid`.
 ///

@@ -1,5 +1,7 @@
 //! Images: what the engine has, what they bring along, and their removal.
 
+use std::collections::BTreeSet;
+
 use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions};
 use holdfast_plan::container::ImageConfig;
@@ -60,6 +62,24 @@ impl Shared {
             gone_is_fine(self.remove_reference(&reference).await)?;
         }
         Ok(())
+    }
+
+    /// Removes an image by its id, never by force.
+    pub(super) async fn remove_image_by_id(&self, id: &str) -> Result<()> {
+        gone_is_fine(self.remove_reference(id).await)
+    }
+
+    /// Diff ids of the layers of all images. One that goes meanwhile has none.
+    pub(super) async fn layers(&self) -> Result<BTreeSet<String>> {
+        let mut layers = BTreeSet::new();
+        for image in self.list_images().await? {
+            match self.inspect_image(&image.id).await {
+                Ok(found) => layers.extend(found.root_fs.and_then(|root| root.layers).unwrap_or_default()),
+                Err(EngineError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(layers)
     }
 
     async fn remove_reference(&self, reference: &str) -> Result<()> {

@@ -26,6 +26,7 @@ mod recognise;
 mod time;
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +122,14 @@ impl Engine for DockerEngine {
 
     async fn remove_image(&self, image: &ImageRef) -> Result<()> {
         self.shared.remove_image(image).await
+    }
+
+    async fn remove_image_by_id(&self, id: &str) -> Result<()> {
+        self.shared.remove_image_by_id(id).await
+    }
+
+    async fn layers(&self) -> Result<BTreeSet<String>> {
+        self.shared.layers().await
     }
 
     async fn create_network(&self, name: &str, network: &NetworkSpec, app: AppId) -> Result<()> {

@@ -74,7 +74,7 @@ impl Waits {
 
 /// Retries were said as failures.
 fn is_a_failure(wait: &Wait) -> bool {
-    matches!(wait.reason, Reason::Retry { .. })
+    matches!(wait.reason, Reason::Retry { .. } | Reason::LeftForNow { .. })
 }
 
 /// Waits that every update goes through.
@@ -97,7 +97,8 @@ fn is_ordinary(wait: &Wait) -> bool {
 fn level(wait: &Wait) -> Level {
     match wait.reason {
         Reason::WaitingForImages { .. } | Reason::WaitingForHandOver { .. } | Reason::WaitingForHealth { .. } => Level::Info,
-        _ if wait.reason.is_note() && !matches!(wait.reason, Reason::LeftOut { .. }) => Level::Info,
+        Reason::LeftOut { .. } | Reason::VariablePassedOver { .. } => Level::Warning,
+        _ if wait.reason.is_note() => Level::Info,
         _ => Level::Warning,
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn words(action: &Action) -> Option<(String, Option<String>)> {
     match action {
         Action::Fetch { image, .. } => both(format!("Downloading image '{image}'"), format!("Downloaded image '{image}'")),
         Action::RemoveImage { image } => both(format!("Deleting image '{image}'"), format!("Deleted image '{image}'")),
+        Action::RemoveDangling { id } => both(format!("Deleting unused image '{id}'"), format!("Deleted unused image '{id}'")),
         Action::CreateNetwork { name, .. } => Some((format!("Creating network '{name}'"), None)),
         Action::RemoveNetwork { name, .. } => Some((format!("Removing network '{name}'"), None)),
         Action::CreateVolume { name, .. } => Some((format!("Creating volume '{name}'"), None)),

@@ -1,5 +1,7 @@
 //! The simulated engine behind the agent's own trait.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 use holdfast_plan::container::{ContainerSpec, RestartPolicy};
 use holdfast_plan::current::{EngineState, Image};
@@ -94,6 +96,14 @@ impl Engine for SimEngine {
 
     async fn remove_image(&self, image: &ImageRef) -> Result<()> {
         self.call("remove_image", &format!("image {image}"), |world| world.remove_image(image)).await
+    }
+
+    async fn remove_image_by_id(&self, id: &str) -> Result<()> {
+        self.call("remove_image_by_id", &format!("image {id}"), |world| world.remove_image_by_id(id)).await
+    }
+
+    async fn layers(&self) -> Result<BTreeSet<String>> {
+        self.call("layers", "engine", |world| Ok(world.layers())).await
     }
 
     async fn create_network(&self, name: &str, network: &NetworkSpec, app: AppId) -> Result<()> {

@@ -7,6 +7,8 @@ use holdfast_plan::container::ImageConfig;
 use holdfast_plan::current::Health;
 use holdfast_plan::target::ImageRef;
 
+use crate::registry::Layer;
+
 /// How the main process of a container behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -39,6 +41,8 @@ pub struct Entry {
     pub config: ImageConfig,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// Its layers; with none, a registry says that there is nothing to download.
+    pub layers: Vec<Layer>,
     /// How long a pull takes.
     pub duration: Duration,
     /// A pull fails with this text, after a third of the time.
@@ -55,6 +59,7 @@ impl Default for Entry {
         Entry {
             config: ImageConfig { command, ..ImageConfig::default() },
             size_bytes: 5_000_000,
+            layers: Vec::new(),
             duration: Duration::from_millis(300),
             failure: None,
             private: false,

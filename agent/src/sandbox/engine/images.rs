@@ -1,5 +1,7 @@
 //! Images: pulled from the catalogue, tagged, found, removed.
 
+use std::collections::BTreeSet;
+
 use holdfast_plan::current::Image;
 use holdfast_plan::target::ImageRef;
 
@@ -7,6 +9,7 @@ use super::catalogue::Entry;
 use super::observer::Mutation;
 use super::world::{HeldImage, World};
 use crate::engine::{EngineError, Result};
+use crate::registry::Layer;
 use crate::sandbox::registry::digest;
 
 fn object(image: &ImageRef) -> String {
@@ -21,6 +24,10 @@ fn digest_of(image: &ImageRef) -> String {
 /// The engine's id of what a digest names: the same content in two repositories is one image.
 fn id_of(digest_of_manifest: &str) -> String {
     digest(format!("config of {digest_of_manifest}").as_bytes())
+}
+
+fn diff_ids(layers: &[Layer]) -> Vec<String> {
+    layers.iter().map(|layer| layer.diff_id.clone()).collect()
 }
 
 impl World {
@@ -73,7 +80,10 @@ impl World {
         if !self.images.contains_key(&id) {
             self.disk_free_bytes = self.disk_free_bytes.map(|free| free.saturating_sub(entry.size_bytes));
             let shown = Image { id: id.clone(), size_bytes: entry.size_bytes, ..Image::default() };
-            self.images.insert(id.clone(), HeldImage { shown, config: entry.config, program: entry.program });
+            self.images.insert(
+                id.clone(),
+                HeldImage { shown, config: entry.config, layers: diff_ids(&entry.layers), program: entry.program },
+            );
         }
         let reference = image.to_string();
         let by_digest = format!("{}@{digest}", image.repository());
@@ -103,13 +113,12 @@ impl World {
         let of_it = |text: &String| {
             text.strip_prefix(&repository).is_some_and(|rest| rest.starts_with([':', '@']) && !rest[1..].contains('/'))
         };
-        let user = self.containers.values().find(|held| held.image_id == id).map(|held| held.id.clone());
+        let user = self.user_of(&id);
         let Some(held) = self.images.get_mut(&id) else { return Ok(()) };
         let others = held.shown.tags.iter().chain(&held.shown.digests).filter(|text| !of_it(text)).count();
         if others == 0
             && let Some(user) = user
         {
-            let user = &user[..12];
             let message = format!(
                 "conflict: unable to remove repository reference \"{image}\" (must force) - container {user} is using its referenced image"
             );
@@ -118,11 +127,48 @@ impl World {
         held.shown.tags.retain(|text| !of_it(text));
         held.shown.digests.retain(|text| !of_it(text));
         if others == 0 {
-            let size = held.shown.size_bytes;
-            self.images.remove(&id);
-            self.disk_free_bytes = self.disk_free_bytes.map(|free| free.saturating_add(size));
+            self.drop_image(&id);
         }
         self.note(Mutation::ImageRemoved { reference: image.to_string(), id, gone: others == 0 });
         Ok(())
+    }
+
+    /// Removes an image by its id, unless it is used or has several names.
+    pub fn remove_image_by_id(&mut self, id: &str) -> Result<()> {
+        let Some(held) = self.images.get(id) else { return Ok(()) };
+        let conflict = |why: String| EngineError::Conflict {
+            object: format!("image {id}"),
+            message: format!("conflict: unable to delete {id} ({why}"),
+        };
+        if let Some(user) = self.user_of(id) {
+            return Err(conflict(format!("cannot be forced) - image is being used by container {user}")));
+        }
+        if held.shown.tags.len() + held.shown.digests.len() > 1 {
+            return Err(conflict("must be forced) - image is referenced in multiple repositories".into()));
+        }
+        self.drop_image(id);
+        self.note(Mutation::ImageRemoved { reference: id.to_owned(), id: id.to_owned(), gone: true });
+        Ok(())
+    }
+
+    /// The layers of all images.
+    pub fn layers(&self) -> BTreeSet<String> {
+        self.images.values().flat_map(|held| held.layers.iter().cloned()).collect()
+    }
+
+    /// Puts an image there as somebody else made it.
+    pub fn add_image(&mut self, shown: Image) {
+        let Entry { config, program, .. } = Entry::default();
+        self.images.insert(shown.id.clone(), HeldImage { shown, config, layers: Vec::new(), program });
+    }
+
+    /// The short id of a container that is made of an image.
+    fn user_of(&self, image: &str) -> Option<String> {
+        self.containers.values().find(|held| held.image_id == image).map(|held| held.id.chars().take(12).collect())
+    }
+
+    fn drop_image(&mut self, id: &str) {
+        let size = self.images.remove(id).map_or(0, |held| held.shown.size_bytes);
+        self.disk_free_bytes = self.disk_free_bytes.map(|free| free.saturating_add(size));
     }
 }

@@ -11,6 +11,7 @@ mod images;
 mod merge;
 mod networks;
 mod observer;
+mod registry;
 mod timeline;
 mod volumes;
 mod world;
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use holdfast_plan::current::{EngineState, Volume};
+use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::NetworkSpec;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -167,6 +168,11 @@ impl SimEngine {
     /// When its addresses overlap with another network's.
     pub fn add_network(&self, name: &str, network: &NetworkSpec, labels: BTreeMap<String, String>) -> Result<()> {
         self.with(|world| world.add_network(name, network, labels))
+    }
+
+    /// Puts an image there as somebody else made it, a nameless one too.
+    pub fn add_image(&self, image: Image) {
+        self.with(|world| world.add_image(image));
     }
 
     /// Puts a volume there as somebody else made it.

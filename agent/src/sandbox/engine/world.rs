@@ -60,6 +60,7 @@ pub(super) struct Due {
 pub(super) struct HeldImage {
     pub shown: Image,
     pub config: ImageConfig,
+    pub layers: Vec<String>,
     pub program: Program,
 }
 

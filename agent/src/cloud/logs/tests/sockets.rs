@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::*;
-use crate::cloud::canned::{Canned, Server};
 use crate::cloud::logs::LogUpload;
 use crate::cloud::{Client, ClientSettings, Timeouts};
+use crate::http::canned::{Canned, Server};
 use crate::settings::CloudSettings;
 
 const UUID: &str = "0123456789abcdef0123456789abcdef";

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use holdfast_plan::current::Image;
+
 use super::{engine, image, quiet, spec};
 use crate::engine::{Engine, EngineError, Progress};
+use crate::registry::Layer;
 use crate::sandbox::engine::Entry;
 
 #[tokio::test(start_paused = true)]
@@ -62,4 +65,32 @@ async fn pulls_fail_as_ordered() {
     assert!(fails(engine.pull(&image("big"), None, quiet()).await).contains("no space left"));
     engine.catalogue(|c| c.set_others(None));
     assert!(matches!(engine.pull(&image("gone"), None, quiet()).await, Err(EngineError::NotFound { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nameless_image_goes_by_its_id_unless_it_is_used() {
+    let engine = engine();
+    engine.add_image(Image { id: "sha256:nameless".into(), ..Image::default() });
+    let mut used = spec("main");
+    used.image = "sha256:nameless".into();
+    let user = engine.create_container(&used).await.unwrap();
+    let error = engine.remove_image_by_id("sha256:nameless").await.unwrap_err();
+    assert!(matches!(&error, EngineError::Conflict { message, .. } if message.contains(&user[..12])), "{error}");
+    engine.remove_container(&user).await.unwrap();
+    engine.remove_image_by_id("sha256:nameless").await.unwrap();
+    engine.remove_image_by_id("sha256:nameless").await.unwrap();
+    assert!(engine.snapshot().images.is_empty());
+    let named = engine.pull(&image("alpine"), None, quiet()).await.unwrap();
+    assert!(matches!(engine.remove_image_by_id(&named.id).await, Err(EngineError::Conflict { .. })), "it has a tag and a digest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_are_those_of_all_images() {
+    let engine = engine();
+    for (name, layers) in [("a", ["base", "a"]), ("b", ["base", "b"])] {
+        let layers = layers.map(|id| Layer { diff_id: id.into(), compressed_bytes: 1 }).to_vec();
+        engine.catalogue(|c| c.set(&image(name), Entry { layers, ..Entry::default() }));
+        engine.pull(&image(name), None, quiet()).await.unwrap();
+    }
+    assert_eq!(engine.layers().await.unwrap(), ["a", "b", "base"].map(str::to_owned).into());
 }

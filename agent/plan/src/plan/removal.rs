@@ -1,0 +1,119 @@
+//! Images that may go: superseded ones that the agent recorded, and dangling ones that nobody can name (behaviour §8).
+//! Nothing here is ever forced: an image that something still uses stays.
+
+use std::collections::BTreeSet;
+
+use super::draft::{Draft, World};
+use super::{Action, Input, Reason};
+use crate::memory::{ImageRecord, Remember, Settled};
+use crate::target::{App, ImageRef, Strategy, app_from_document};
+
+#[cfg(test)]
+mod tests;
+
+/// Removes images that the agent recorded and nothing needs any more. Ordinarily only when no app has anything left to do,
+/// so that the old release's images stay until the new one runs; at once when the disk had no room for something.
+pub(super) fn plan_superseded(draft: &mut Draft<'_>, world: &World<'_>) {
+    let input = draft.input;
+    if !input.memory.target_stored {
+        return;
+    }
+    let why = match is_idle(draft) {
+        true => Reason::Superseded,
+        false if input.memory.failures.values().any(|failure| failure.no_space) => Reason::RoomNeeded,
+        false => return,
+    };
+    let kept = Kept::of(&input, world);
+    for (text, record) in input.memory.images.iter().filter(|(text, record)| !kept.has(text, record)) {
+        let action = if world.image(&record.image).is_some() || world.image_by_id(&record.engine_id).is_some() {
+            Action::RemoveImage { image: record.image.clone() }
+        } else {
+            Action::Remember { change: Remember::ForgetImage { image: text.clone() } }
+        };
+        draft.step(None, Some(&record.service), action, why.clone());
+    }
+}
+
+/// Removes images that have neither a tag nor a digest, so that nobody can ask for them by name, and no use. An image that
+/// was pulled by digest has one and is not meant. Only when nothing else is left to do.
+pub(super) fn plan_dangling(draft: &mut Draft<'_>) {
+    let input = draft.input;
+    if !input.policy.clean_dangling || !input.memory.target_stored || !is_idle(draft) {
+        return;
+    }
+    let engine = &input.current.engine;
+    let nameless = engine.images.iter().filter(|image| image.tags.is_empty() && image.digests.is_empty());
+    let recorded = input.memory.images.values().map(|record| record.engine_id.as_str());
+    // What the target needs is found by name or by record, so it is covered by the two.
+    let used: BTreeSet<&str> = recorded.chain(engine.containers.iter().map(|container| container.image_id.as_str())).collect();
+    for image in nameless.filter(|image| !used.contains(image.id.as_str())) {
+        let what = format!("the unused image {}", image.id);
+        draft.tidy(what, Action::RemoveDangling { id: image.id.clone() }, Reason::Dangling);
+    }
+}
+
+fn is_idle(draft: &Draft<'_>) -> bool {
+    !draft.is_unsettled() && draft.input.current.in_flight.is_empty()
+}
+
+/// What has to stay: what the target asks for, what containers are made of, and what the way back from a trial needs.
+#[derive(Default)]
+pub(super) struct Kept<'a> {
+    texts: BTreeSet<String>,
+    digests: BTreeSet<String>,
+    /// Engine ids: one content may stand under several names.
+    ids: BTreeSet<&'a str>,
+    /// Apps of which every image stays: refused ones, whose release goes on running, and those whose way back cannot be read.
+    apps: BTreeSet<&'a str>,
+}
+
+impl<'a> Kept<'a> {
+    pub fn of(input: &Input<'a>, world: &World<'a>) -> Kept<'a> {
+        let mut kept = Kept::default();
+        kept.apps.extend(input.target.refused.keys().map(String::as_str));
+        kept.ids.extend(input.current.engine.containers.iter().map(|container| container.image_id.as_str()));
+        let releases = input.target.apps.values().filter_map(|app| app.release.as_ref());
+        for service in releases.flat_map(|release| release.services.values()) {
+            kept.keep(&service.image, world);
+        }
+        let memory = input.memory;
+        for (uuid, settled) in memory.settled.iter().filter(|(uuid, _)| is_gated(input, uuid)) {
+            kept.keep_way_back(uuid, settled, input.target.apps.get(uuid), world);
+        }
+        kept
+    }
+
+    fn keep(&mut self, image: &ImageRef, world: &World<'a>) {
+        self.texts.insert(image.to_string());
+        self.digests.extend(image.digest.clone());
+        self.ids.extend(world.image(image).map(|present| present.id.as_str()));
+    }
+
+    /// Keeps the settled release's images, except where the service's strategy gives the old image up before the download.
+    fn keep_way_back(&mut self, uuid: &'a str, settled: &Settled, wanted: Option<&App>, world: &World<'a>) {
+        let Some(release) = app_from_document(uuid, &settled.document).and_then(|app| app.release) else {
+            self.apps.insert(uuid);
+            return;
+        };
+        let wanted = wanted.and_then(|app| app.release.as_ref());
+        for (name, service) in &release.services {
+            let decides = wanted.and_then(|release| release.services.get(name)).unwrap_or(service);
+            if decides.strategy() != Strategy::DeleteThenDownload {
+                self.keep(&service.image, world);
+            }
+        }
+    }
+
+    /// Whether an image that was recorded under this text has to stay.
+    pub fn has(&self, text: &str, record: &ImageRecord) -> bool {
+        self.texts.contains(text)
+            || self.ids.contains(record.engine_id.as_str())
+            || record.image.digest.as_deref().is_some_and(|digest| self.digests.contains(digest))
+            || self.apps.contains(record.app_uuid.as_str())
+    }
+}
+
+/// Whether an app's release is on trial or was rejected, so that the settled one is needed still.
+fn is_gated(input: &Input<'_>, uuid: &str) -> bool {
+    input.memory.trials.contains_key(uuid) || input.memory.rejected.contains_key(uuid)
+}
