@@ -141,12 +141,13 @@ fn a_restart_costs_a_304_and_no_body() {
 #[test]
 fn a_bad_app_is_refused_alone() {
     let (cloud, device, good) = settled();
+    // Container names carry the release's numbers, which a cloud gives once: each app has its own.
     let bad = App::new();
-    cloud.want(&[(&good, &release(1)), (&bad, &release(1))]);
-    cloud.wait_settled(&bad, &release(1));
+    cloud.want(&[(&good, &release(1)), (&bad, &release(11))]);
+    cloud.wait_settled(&bad, &release(11));
 
-    let mut target = device_target(&[(&good, &release(2)), (&bad, &release(3))], &[]);
-    let commit = release(3).commit;
+    let mut target = device_target(&[(&good, &release(2)), (&bad, &release(13))], &[]);
+    let commit = release(13).commit;
     target["apps"][&bad.uuid]["releases"][&commit]["services"]["main"]["image"] = json!(7);
     target["apps"][&bad.uuid]["releases"][&commit]["services"]["db"]["environment"] = json!({ "not a name": "x" });
     cloud.set_target(target);
@@ -154,8 +155,8 @@ fn a_bad_app_is_refused_alone() {
     cloud.wait_settled(&good, &release(2));
     device.wait_status(&["services.main.image", "services.db.environment"]);
     assert_eq!(device.running_services(), ["db", "db", "main", "main"], "the refused app's running release is left as it is");
-    cloud.want(&[(&good, &release(2)), (&bad, &release(3))]);
-    cloud.wait_settled(&bad, &release(3));
+    cloud.want(&[(&good, &release(2)), (&bad, &release(13))]);
+    cloud.wait_settled(&bad, &release(13));
 }
 
 #[test]

@@ -9,210 +9,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+#[path = "engine_docker/ground.rs"]
+mod ground;
+#[path = "engine_docker/rich.rs"]
+mod rich;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use ground::{Ground, PATIENCE, busybox, pairs, pushed, quiet, random_file, registry};
 use holdfast::engine::docker::DockerEngine;
-use holdfast::engine::{Engine, EngineError, EngineEvent, Progress, RegistryAuth};
-use holdfast_plan::container::{
-    ContainerSpec, Device, Endpoint, Healthcheck, Logging, Mount, NetworkMode, Options, Port, PortBinding, Protocol,
-    RestartPolicy, Ulimit,
-};
-use holdfast_plan::current::{Container, ContainerState, EngineState, Health};
+use holdfast::engine::{Engine, EngineError, EngineEvent, Events, Progress, RegistryAuth};
+use holdfast_plan::container::{ContainerSpec, Endpoint, NetworkMode, RestartPolicy};
+use holdfast_plan::current::{ContainerState, EngineState, Health};
 use holdfast_plan::target::{ImageRef, IpamPool, NetworkSpec, VolumeSpec};
+use rich::{make_surroundings, rich_spec};
 use tokio::time::{sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The program for the containers: ends at once when it is told to.
-const SLEEP: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
-
-/// One test's corner of the engine.
-struct Ground {
-    address: String,
-    scope: String,
-    app: u64,
-    engine: DockerEngine,
-}
-
-impl Ground {
-    /// `None`, and a line that says so, where no engine is given.
-    fn new() -> Option<Ground> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let Some(address) = address() else {
-            eprintln!("skipped: HOLDFAST_TEST_DOCKER is not set");
-            return None;
-        };
-        let app = u64::from(std::process::id()) * 100 + u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
-        let scope = format!("test-{app}");
-        let engine = DockerEngine::connect(&address, Some(scope.clone())).unwrap();
-        Some(Ground { address, scope, app, engine })
-    }
-
-    fn network(&self, name: &str) -> String {
-        format!("u{}_{name}", self.app)
-    }
-
-    fn volume(&self, name: &str) -> String {
-        format!("{}_{name}", self.app)
-    }
-
-    /// A container as an agent would ask for it, as plain as can be.
-    fn spec(&self, service: &str) -> ContainerSpec {
-        let labels = [
-            ("io.balena.supervised", "true".to_owned()),
-            ("io.balena.app-id", self.app.to_string()),
-            ("io.balena.app-uuid", format!("u{}", self.app)),
-            ("io.balena.service-name", service.to_owned()),
-            ("io.balena.service-id", "11".to_owned()),
-        ];
-        ContainerSpec {
-            name: format!("{service}_{}_22_abc", self.app),
-            image: image().to_string(),
-            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            network_mode: NetworkMode::None,
-            options: Options {
-                command: Some(words("sh -c").into_iter().chain([SLEEP.to_owned()]).collect()),
-                ..Options::default()
-            },
-            ..ContainerSpec::default()
-        }
-    }
-
-    async fn pulled(&self) -> &Self {
-        self.engine.pull(&image(), None, quiet()).await.unwrap();
-        self
-    }
-
-    async fn observe(&self) -> EngineState {
-        self.engine.observe().await.unwrap()
-    }
-
-    async fn container(&self, id: &str) -> Container {
-        self.observe().await.containers.into_iter().find(|container| container.id == id).expect("the container is there")
-    }
-
-    async fn wait_for(&self, id: &str, what: impl Fn(&Container) -> bool) -> Container {
-        let waited = async {
-            loop {
-                let container = self.container(id).await;
-                if what(&container) {
-                    return container;
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(PATIENCE, waited).await.expect("in time")
-    }
-
-    /// Runs the engine's own command line, so that what the agent claims is not believed.
-    fn docker(&self, arguments: &[&str]) -> String {
-        docker(&self.address, arguments, &[])
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        let filter = format!("label=io.holdfast.scope={}", self.scope);
-        for (list, remove) in [
-            (["ps", "-aq"].as_slice(), ["rm", "-fv"].as_slice()),
-            (&["network", "ls", "-q"], &["network", "rm"]),
-            (&["volume", "ls", "-q"], &["volume", "rm"]),
-        ] {
-            let found = docker(&self.address, &[list, &["--filter", &filter]].concat(), &[]);
-            let found: Vec<&str> = found.split_whitespace().collect();
-            if !found.is_empty() {
-                docker(&self.address, &[remove, &found].concat(), &[]);
-            }
-        }
-    }
-}
-
-fn address() -> Option<String> {
-    let folder = || std::env::var("HOLDFAST_TEST_ENGINE").map(|folder| format!("unix://{folder}/docker.sock"));
-    std::env::var("HOLDFAST_TEST_DOCKER").or_else(|_| folder()).ok()
-}
-
-fn registry() -> String {
-    std::env::var("HOLDFAST_TEST_REGISTRY").unwrap_or_else(|_| "localhost:5000".to_owned())
-}
-
-fn docker(address: &str, arguments: &[&str], input: &[u8]) -> String {
-    use std::io::Write as _;
-    let mut command = Command::new("docker");
-    command.env("DOCKER_HOST", address).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the docker command is there");
-    let mut pipe = child.stdin.take().unwrap();
-    let content = input.to_vec();
-    let writer = std::thread::spawn(move || pipe.write_all(&content));
-    let output = child.wait_with_output().unwrap();
-    let _ = writer.join();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "docker {arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The image most tests share.
-fn image() -> ImageRef {
-    static IMAGE: OnceLock<ImageRef> = OnceLock::new();
-    let make = || match std::env::var("HOLDFAST_TEST_IMAGE") {
-        Ok(reference) => reference.parse().unwrap(),
-        Err(_) => pushed("shared", &busybox()),
-    };
-    IMAGE.get_or_init(make).clone()
-}
-
-/// Puts an image into the registry, removes it from the engine, and tells its reference with digest.
-fn pushed(name: &str, archive: &[u8]) -> ImageRef {
-    let address = address().unwrap();
-    let repository = format!("{}/v2/{name}-{}", registry(), std::process::id());
-    let id = docker(&address, &["import", "--change", "ENV PATH=/bin FROM_IMAGE=1", "-", &repository], archive);
-    docker(&address, &["push", "-q", &repository], &[]);
-    let reference = docker(&address, &["image", "inspect", "--format", "{{index .RepoDigests 0}}", &id], &[]);
-    docker(&address, &["image", "rm", &repository], &[]);
-    reference.parse().unwrap()
-}
-
-/// A root file system with a static busybox in it.
-fn busybox() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("bin")).unwrap();
-    std::fs::copy("/bin/busybox", folder.path().join("bin/busybox")).unwrap();
-    for name in ["sh", "sleep", "true", "false", "cat"] {
-        std::os::unix::fs::symlink("busybox", folder.path().join("bin").join(name)).unwrap();
-    }
-    packed(folder.path())
-}
-
-fn packed(folder: &std::path::Path) -> Vec<u8> {
-    Command::new("tar").arg("-C").arg(folder).args(["-c", "."]).output().unwrap().stdout
-}
-
-/// A file of this many bytes that do not compress.
-fn random_file(bytes: usize) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut content = vec![0; bytes];
-    let mut random = fastrand::Rng::with_seed(bytes as u64 ^ u64::from(std::process::id()));
-    random.fill(&mut content);
-    std::fs::write(folder.path().join("random"), content).unwrap();
-    packed(folder.path())
-}
-
-fn quiet() -> Progress {
-    Arc::new(|_| {})
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').map(str::to_owned).collect()
-}
-
-fn pairs(list: &[(&str, &str)]) -> BTreeMap<String, String> {
-    list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
 
 #[tokio::test]
 async fn the_engine_says_who_it_is() {
@@ -292,90 +106,6 @@ async fn an_abandoned_pull_stops_downloading() {
     ground.engine.pull(&image, None, quiet()).await.unwrap();
     assert!(is_there(&ground.observe().await));
     ground.engine.remove_image(&image).await.unwrap();
-}
-
-/// A specification that uses most of what there is, with two networks and two kinds of mounts.
-fn rich_spec(ground: &Ground) -> ContainerSpec {
-    let endpoint = |aliases: &str| Endpoint { aliases: words(aliases).into_iter().collect(), ..Endpoint::default() };
-    let mut spec = ground.spec("rich");
-    let with_address = Endpoint { ipv4_address: Some("10.77.9.9".into()), ..endpoint("rich front-door") };
-    spec.environment = pairs(&[("A", "b=c"), ("EMPTY", "")]);
-    spec.hostname = Some("gate".into());
-    spec.network_mode = NetworkMode::Network(ground.network("front"));
-    spec.networks = [(ground.network("front"), with_address), (ground.network("back"), endpoint("rich back-door"))].into();
-    let port = |number| Port { protocol: Protocol::Tcp, number };
-    spec.ports = [
-        PortBinding { port: port(80), host_ip: String::new(), host_port: 0 },
-        PortBinding { port: port(81), host_ip: "127.0.0.1".into(), host_port: 0 },
-    ]
-    .into();
-    spec.exposed = [port(80), port(81), Port { protocol: Protocol::Udp, number: 53 }].into();
-    spec.binds = [format!("{}:/data", ground.volume("data")), "/tmp:/host-tmp:ro".to_owned()].into();
-    spec.mounts = [
-        Mount::Volume { source: ground.volume("more"), target: "/more".into(), read_only: true, nocopy: true },
-        Mount::Tmpfs { target: "/memory".into(), size: 65536, read_only: false },
-    ]
-    .into();
-    spec.anonymous_volumes = ["/scratch".to_owned()].into();
-    spec.options = rich_options(spec.options);
-    spec
-}
-
-fn rich_options(base: Options) -> Options {
-    let set = |text: &str| words(text).into_iter().collect::<BTreeSet<String>>();
-    let check = Healthcheck {
-        test: Some(words("CMD true")),
-        interval_ns: Some(1_000_000_000),
-        timeout_ns: Some(2_000_000_000),
-        start_period_ns: Some(3_000_000_000),
-        retries: Some(2),
-    };
-    Options {
-        user: Some("0:0".into()),
-        working_dir: Some("/tmp".into()),
-        stop_signal: Some("SIGTERM".into()),
-        stop_grace_period_s: 7,
-        healthcheck: Some(check),
-        restart: RestartPolicy::UnlessStopped,
-        tty: false,
-        stdin_open: true,
-        init: Some(false),
-        cap_add: set("NET_ADMIN"),
-        cap_drop: set("MKNOD"),
-        security_opt: set("no-new-privileges"),
-        group_add: set("7"),
-        dns: words("9.9.9.9 1.1.1.1"),
-        dns_search: words("example.com"),
-        dns_opt: set("ndots:1"),
-        extra_hosts: set("other:10.0.0.1"),
-        devices: [Device { host: "/dev/null".into(), container: "/dev/nothing".into(), permissions: "rw".into() }].into(),
-        device_cgroup_rules: ["c 42:* rmw".to_owned()].into(),
-        tmpfs: pairs(&[("/fast", "size=65536")]),
-        ulimits: BTreeMap::from([("nofile".to_owned(), Ulimit { soft: 100, hard: 200 })]),
-        sysctls: pairs(&[("net.ipv4.ip_unprivileged_port_start", "1")]),
-        domainname: "example.com".into(),
-        logging: Some(Logging { driver: "json-file".into(), options: pairs(&[("max-size", "1m")]) }),
-        mem_limit_bytes: 32 << 20,
-        mem_reservation_bytes: 16 << 20,
-        memswap_limit_bytes: 64 << 20,
-        shm_size_bytes: 1 << 20,
-        nano_cpus: 500_000_000,
-        cpu_shares: 512,
-        cpuset: "0".into(),
-        oom_score_adj: 100,
-        pids_limit: 50,
-        ..base
-    }
-}
-
-async fn make_surroundings(ground: &Ground) {
-    let pool = IpamPool { subnet: Some("10.77.9.0/24".into()), gateway: Some("10.77.9.1".into()), ..IpamPool::default() };
-    let front = NetworkSpec { ipam_pools: vec![pool], ..NetworkSpec::default() };
-    ground.engine.create_network(&ground.network("front"), &front, ground.app).await.unwrap();
-    ground.engine.create_network(&ground.network("back"), &NetworkSpec::default(), ground.app).await.unwrap();
-    for name in ["data", "more"] {
-        ground.engine.create_volume(&ground.volume(name), &VolumeSpec::default(), &format!("u{}", ground.app)).await.unwrap();
-    }
 }
 
 #[tokio::test]
@@ -614,7 +344,7 @@ async fn events_wake_and_tell_what_to_look_at_again() {
     let mut events = ground.engine.events().await.unwrap();
     // Nothing is lost between asking for events and the first look at them.
     ground.docker(&["update", "--restart=on-failure", &id]);
-    let next = async |events: &mut holdfast::engine::Events| timeout(PATIENCE, events.next()).await.expect("an event in time");
+    let next = async |events: &mut Events| timeout(PATIENCE, events.next()).await.expect("an event in time");
     assert_eq!(next(&mut events).await, Some(EngineEvent::Changed));
     while timeout(Duration::from_secs(1), events.next()).await.is_ok() {}
     assert_eq!(ground.container(&id).await.spec.options.restart, RestartPolicy::OnFailure);

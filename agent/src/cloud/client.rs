@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::body::{Limits, excerpt, read_text};
 use super::error::chain;
+use super::logs::LogUpload;
 use super::retry::retry_after;
 use super::user_agent::{UserAgent, user_agent};
 use super::{Cloud, CloudError, Report, TargetAnswer, roots};
@@ -91,7 +92,7 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| wrong("deviceApiKey in config.json holds characters that no key has"))?;
         authorization.set_sensitive(true);
-        let base = base_url(&settings.cloud.api_endpoint)?;
+        let base = base_url("apiEndpoint", &settings.cloud.api_endpoint)?;
         Ok(Client {
             http: http_client(settings, &base)?,
             target_url: below(&base, &["device", "v3", &uuid, "state"])?,
@@ -100,6 +101,20 @@ impl Client {
             authorization,
             timeouts: settings.timeouts,
         })
+    }
+
+    /// The way of the log stream (protocol §13): over the same connections, to `logsEndpoint` when one is named. An address
+    /// with `http` is taken as it says.
+    ///
+    /// # Errors
+    /// When `logsEndpoint` is no address.
+    pub fn log_upload(&self, cloud: &CloudSettings) -> Result<LogUpload, CloudError> {
+        let base = match &cloud.logs_endpoint {
+            Some(endpoint) => base_url("logsEndpoint", endpoint)?,
+            None => base_url("apiEndpoint", &cloud.api_endpoint)?,
+        };
+        let url = below(&base, &["device", "v2", &self.uuid, "log-stream"])?;
+        Ok(LogUpload::new(self.http.clone(), url, self.authorization.clone()))
     }
 
     fn request(&self, method: Method, url: &Url) -> RequestBuilder {
@@ -159,7 +174,7 @@ impl Cloud for Client {
 }
 
 /// The error for a status that is not success.
-async fn refusal(response: Response, call: String, unauthorised: &'static str) -> CloudError {
+pub(super) async fn refusal(response: Response, call: String, unauthorised: &'static str) -> CloudError {
     let retry_after = retry_after(response.headers());
     let status = response.status();
     if status == StatusCode::UNAUTHORIZED {
@@ -180,9 +195,9 @@ fn sendable_etag(response: &Response) -> Option<String> {
     (!etag.is_empty() && etag.len() <= ETAG_LIMIT_BYTES).then(|| etag.to_owned())
 }
 
-fn base_url(api_endpoint: &str) -> Result<Url, CloudError> {
-    let wrong = |why: &str| CloudError::Settings(format!("apiEndpoint \"{api_endpoint}\" in config.json {why}"));
-    let url = Url::parse(api_endpoint).map_err(|error| wrong(&format!("is not an address: {error}")))?;
+fn base_url(key: &str, endpoint: &str) -> Result<Url, CloudError> {
+    let wrong = |why: &str| CloudError::Settings(format!("{key} \"{endpoint}\" in config.json {why}"));
+    let url = Url::parse(endpoint).map_err(|error| wrong(&format!("is not an address: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong("is not an http or https address"));
     }
@@ -195,7 +210,7 @@ fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
     url.set_query(None);
     url.set_fragment(None);
     url.path_segments_mut()
-        .map_err(|()| CloudError::Settings(format!("nothing can stand below apiEndpoint \"{base}\"")))?
+        .map_err(|()| CloudError::Settings(format!("nothing can stand below the address \"{base}\"")))?
         .pop_if_empty()
         .extend(segments);
     Ok(url)

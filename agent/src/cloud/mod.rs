@@ -1,8 +1,9 @@
-//! The cloud: the poll for the target, the report of the current state, and the one HTTP client for both.
+//! The cloud: the poll for the target, the report of the current state, the stream of messages, and the one HTTP client.
 //!
-//! Two loops, [`Poller`] and [`report::Reporter`], that end when a channel of theirs closes or the shutdown watch fires.
-//! They are woken by their own timers and by what their channels bring, by nothing else. Both make their calls through
-//! the trait [`Cloud`], which [`Client`] is over HTTP.
+//! Three loops, [`Poller`], [`report::Reporter`] and [`logs::LogStreamer`], that end when a channel of theirs closes or the
+//! shutdown watch fires. They are woken by their own timers and by what their channels bring, by nothing else. The first
+//! two make their calls through the trait [`Cloud`], which [`Client`] is over HTTP; the third through
+//! [`logs::LogTransport`], which [`Client::log_upload`] gives.
 
 mod body;
 mod calls;
@@ -10,6 +11,7 @@ mod calls;
 mod canned;
 mod client;
 mod error;
+pub mod logs;
 mod poll;
 mod registry_host;
 pub mod report;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 
-/// The first wait (protocol §5); it doubles with every further failure.
-const FIRST_MS: u64 = 15_000;
+/// The first wait of the poll and the report (protocol §5); it doubles with every further failure.
+const FIRST: Duration = Duration::from_secs(15);
 
 /// A cloud that asks for more patience than this is asked again all the same.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -15,25 +15,31 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Up to this part of a wait is added at random, so that a fleet that failed together does not come back together.
 const SPREAD_DIVISOR: u64 = 10;
 
-/// Waits between attempts: `min(15 s · 2^n, longest)`, or what the cloud asks for, plus up to a tenth.
+/// Waits between attempts: `min(first · 2^n, longest)`, or what the cloud asks for, plus up to a tenth.
 #[derive(Debug)]
 pub struct Retry {
     backoff: backoff::ExponentialBackoff,
+    first: Duration,
     longest: Duration,
     failures: u32,
     rng: fastrand::Rng,
 }
 
 impl Retry {
-    /// Starts without a failure. `longest` bounds the doubling.
+    /// Starts without a failure, for calls whose first wait is 15 s. `longest` bounds the doubling.
     pub fn new(longest: Duration, rng: fastrand::Rng) -> Retry {
-        Retry { backoff: doubling(longest), longest, failures: 0, rng }
+        Retry::starting_with(FIRST, longest, rng)
+    }
+
+    /// The same with another first wait.
+    pub fn starting_with(first: Duration, longest: Duration, rng: fastrand::Rng) -> Retry {
+        Retry { backoff: doubling(first, longest), first, longest, failures: 0, rng }
     }
 
     /// Takes over another bound; the doubling begins anew when it differs.
     pub fn set_longest(&mut self, longest: Duration) {
         if longest != self.longest {
-            self.backoff = doubling(longest);
+            self.backoff = doubling(self.first, longest);
             self.longest = longest;
         }
     }
@@ -60,9 +66,9 @@ impl Retry {
     }
 }
 
-fn doubling(longest: Duration) -> backoff::ExponentialBackoff {
+fn doubling(first: Duration, longest: Duration) -> backoff::ExponentialBackoff {
     ExponentialBackoffBuilder::new()
-        .with_initial_interval(Duration::from_millis(FIRST_MS).min(longest))
+        .with_initial_interval(first.min(longest))
         .with_max_interval(longest)
         .with_multiplier(2.0)
         .with_randomization_factor(0.0)
@@ -103,6 +109,15 @@ mod tests {
     fn the_first_wait_is_never_longer_than_the_bound() {
         let mut retry = Retry::new(Duration::from_secs(2), fastrand::Rng::with_seed(1));
         assert!(within_a_tenth(retry.failed(None), 2));
+    }
+
+    #[test]
+    fn the_first_wait_may_be_another() {
+        let mut retry = Retry::starting_with(Duration::from_secs(5), Duration::from_secs(300), fastrand::Rng::with_seed(1));
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
+            let wait = retry.failed(None);
+            assert!(within_a_tenth(wait, seconds), "{wait:?} for {seconds} s");
+        }
     }
 
     #[test]

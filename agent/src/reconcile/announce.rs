@@ -1,21 +1,31 @@
 //! Puts what happens and what is waited for into words, once per change: log, log stream and local API get the same.
 
-use std::collections::BTreeSet;
+mod repeats;
+mod waits;
+mod words;
 
-use holdfast_plan::plan::{Action, Plan, Step, Wait};
+use std::collections::BTreeMap;
+
+use holdfast_plan::plan::{Action, Plan, Step};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
+use self::repeats::{Repeats, shape};
+use self::waits::Waits;
+use self::words::{turn, words};
 use crate::events::{Event, Level};
 
-/// Sends events and remembers which waits were announced.
+/// Sends events and remembers what was said.
 pub(super) struct Announcer {
     events: broadcast::Sender<Event>,
-    announced: BTreeSet<String>,
+    waits: Waits,
+    repeats: Repeats,
+    faults: BTreeMap<&'static str, String>,
 }
 
 impl Announcer {
     pub fn new(events: broadcast::Sender<Event>) -> Announcer {
-        Announcer { events, announced: BTreeSet::new() }
+        Announcer { events, waits: Waits::default(), repeats: Repeats::default(), faults: BTreeMap::new() }
     }
 
     /// Logs and sends one message.
@@ -32,91 +42,100 @@ impl Announcer {
             self.events.send(Event { level, app: app.map(str::to_owned), service: service.map(str::to_owned), message, wall_ms });
     }
 
-    /// Says that a step begins, and why.
+    fn say_of(&self, step: &Step, level: Level, message: String, wall_ms: Option<i64>) {
+        self.say(level, step.app.as_deref(), step.service.as_deref(), message, wall_ms);
+    }
+
+    /// Says that a step begins, and why; that one is tried again was said when it failed.
     pub fn begins(&self, step: &Step, wall_ms: Option<i64>) {
         let Some(text) = words(&step.action).map(|(begins, _)| begins) else { return };
-        let message = format!("{text} ({})", step.why);
-        self.say(Level::Info, step.app.as_deref(), step.service.as_deref(), message, wall_ms);
+        if self.repeats.knows(&name(step), Instant::now()) {
+            return log::debug!("{text} (once more)");
+        }
+        self.say_of(step, Level::Info, format!("{text} ({})", step.why), wall_ms);
     }
 
     /// Says that a step is done.
-    pub fn done(&self, step: &Step, wall_ms: Option<i64>) {
+    pub fn done(&mut self, step: &Step, wall_ms: Option<i64>) {
+        self.repeats.forget(&name(step));
         let Some(text) = words(&step.action).and_then(|(_, done)| done) else { return };
-        self.say(Level::Info, step.app.as_deref(), step.service.as_deref(), text, wall_ms);
+        self.say_of(step, Level::Info, text, wall_ms);
     }
 
-    /// Says that a step failed, and when it is tried again.
-    pub fn failed(&self, step: &Step, error: &str, retry_in_ms: i64, wall_ms: Option<i64>) {
+    /// Says that something about a release was remembered.
+    pub fn remembered(&self, step: &Step, wall_ms: Option<i64>) {
+        if let Some((level, text)) = turn(step) {
+            self.say_of(step, level, text, wall_ms);
+        }
+    }
+
+    /// Says that a running step was given up.
+    pub fn given_up(&self, step: &Step, wall_ms: Option<i64>) {
+        let Some((text, _)) = words(&step.action) else { return };
+        self.say_of(step, Level::Info, format!("{text}: given up, it is not wanted any more"), wall_ms);
+    }
+
+    /// Says that a step failed, and when it is tried again; more and more rarely when it fails again and again.
+    pub fn failed(&mut self, step: &Step, error: &str, retry_in_ms: i64, wall_ms: Option<i64>) {
         let what = match &step.action {
             Action::Fetch { image, .. } => format!("Failed to download image '{image}' due to '{error}'"),
             action => format!("{} failed: {error}", words(action).map_or_else(|| "Recording".to_owned(), |(text, _)| text)),
         };
         let message = format!("{what}; tried again in {:.1} s", retry_in_ms as f64 / 1000.0);
-        self.say(Level::Error, step.app.as_deref(), step.service.as_deref(), message, wall_ms);
+        match self.repeats.count(&name(step), error, Instant::now()) {
+            None => log::debug!("{message}"),
+            Some(1) => self.say_of(step, level(step), message, wall_ms),
+            Some(count) => self.say_of(step, level(step), format!("{message} (failed {count} times now)"), wall_ms),
+        }
+    }
+
+    /// Says what is wrong with a part the loop needs when it begins and when it changes, and that it is over. `None`: all is
+    /// well.
+    pub fn fault(&mut self, part: &'static str, wrong: Option<&str>, wall_ms: Option<i64>) {
+        match wrong {
+            Some(text) if self.faults.get(part).is_some_and(|said| *said == shape(text)) => {}
+            Some(text) => {
+                self.faults.insert(part, shape(text));
+                self.say(Level::Error, None, None, text.to_owned(), wall_ms);
+            }
+            None if self.faults.remove(part).is_some() => {
+                self.say(Level::Info, None, None, format!("{part}: all is well again"), wall_ms);
+            }
+            None => {}
+        }
     }
 
     /// Announces waits that are new, and forgets those that are over.
     pub fn waits(&mut self, plan: &Plan, wall_ms: Option<i64>) {
-        let mut now = BTreeSet::new();
-        for wait in plan.waiting.iter().filter(|wait| !is_passing(wait)) {
-            let key = format!("{}/{}: {}", wait.app, wait.service.as_deref().unwrap_or(""), wait.reason);
-            if !self.announced.contains(&key) {
-                let level = if wait.reason.is_note() { Level::Info } else { Level::Warning };
-                self.say(level, Some(&wait.app), wait.service.as_deref(), wait.reason.to_string(), wall_ms);
-            }
-            now.insert(key);
+        for (level, wait) in self.waits.take(plan, Instant::now()) {
+            self.say(level, Some(&wait.app), wait.service.as_deref(), wait.reason.to_string(), wall_ms);
         }
-        self.announced = now;
+    }
+
+    /// When a wait has lasted so long that it is to be said, though nothing has changed.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.waits.next_due()
+    }
+
+    /// A new target took force: what was said of the one before does not count.
+    pub fn new_target(&mut self) {
+        self.waits.begin_anew();
+        self.repeats.begin_anew();
     }
 }
 
-/// Waits that belong to the ordinary course of an update, and retries, which were announced as failures.
-fn is_passing(wait: &Wait) -> bool {
-    use holdfast_plan::plan::Reason as R;
-    matches!(
-        wait.reason,
-        R::WaitingForImages { .. }
-            | R::WaitingForDependency { .. }
-            | R::WaitingForNetwork { .. }
-            | R::WaitingForVolume { .. }
-            | R::WaitingForOldContainer
-            | R::WaitingForStep { .. }
-            | R::Retry { .. }
-            | R::Changed { .. }
-            | R::NotWantedAnyMore
-            | R::Duplicate
-    )
-}
-
-/// Texts for the beginning and the end of an action, stable over the years (behaviour §14). `None`: not worth a line.
-fn words(action: &Action) -> Option<(String, Option<String>)> {
-    let both = |begins: String, done: String| Some((begins, Some(done)));
-    match action {
-        Action::Fetch { image, .. } => both(format!("Downloading image '{image}'"), format!("Downloaded image '{image}'")),
-        Action::RemoveImage { image } => both(format!("Deleting image '{image}'"), format!("Deleted image '{image}'")),
-        Action::CreateNetwork { name, .. } => Some((format!("Creating network '{name}'"), None)),
-        Action::RemoveNetwork { name, .. } => Some((format!("Removing network '{name}'"), None)),
-        Action::CreateVolume { name, .. } => Some((format!("Creating volume '{name}'"), None)),
-        Action::RemoveVolume { name } => Some((format!("Removing volume '{name}'"), None)),
-        Action::TakeLock { force: None, .. } => Some(("Taking update locks".into(), None)),
-        Action::TakeLock { force: Some(who), .. } => {
-            Some((format!("Taking update locks, breaking the application's on {who}"), None))
-        }
-        Action::ReleaseLock { .. } => Some(("Releasing update locks".into(), None)),
-        Action::Create { spec, .. } => {
-            both(format!("Installing service '{}'", spec.name), format!("Started service '{}'", spec.name))
-        }
-        Action::Start { container } => {
-            both(format!("Starting service '{}'", container.name), format!("Started service '{}'", container.name))
-        }
-        Action::Stop { container } => {
-            both(format!("Stopping service '{}'", container.name), format!("Stopped service '{}'", container.name))
-        }
-        Action::Kill { container } => {
-            both(format!("Killing service '{}'", container.name), format!("Killed service '{}'", container.name))
-        }
-        Action::Rename { container, name } => Some((format!("Renaming service '{}' to '{name}'", container.name), None)),
-        Action::SetRestartPolicy { container, .. } => Some((format!("Changing restart policy of '{}'", container.name), None)),
-        Action::ClearMarker { .. } | Action::AdoptImage { .. } | Action::Remember { .. } => None,
+/// What failures of a step are counted under: its object and what is done to it.
+fn name(step: &Step) -> String {
+    match words(&step.action) {
+        Some((text, _)) => format!("{}: {text}", step.key()),
+        None => step.key(),
     }
 }
+
+/// An application that was quicker to lock is a reason to wait; everything else is an error.
+fn level(step: &Step) -> Level {
+    if matches!(step.action, Action::TakeLock { .. }) { Level::Warning } else { Level::Error }
+}
+
+#[cfg(test)]
+mod tests;

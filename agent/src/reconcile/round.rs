@@ -202,6 +202,7 @@ impl Reconciler {
         self.target = self.channels.target.borrow_and_update().clone();
         self.memory.target_stored = self.target.is_some();
         self.memory.failures.clear();
+        self.announcer.new_target();
         self.force = None;
     }
 
@@ -234,7 +235,7 @@ impl Reconciler {
         }
         let wake = plan.wake_boot_ms.map(|at| Instant::now() + until(at, now));
         self.publish(current, target, facts, policy, plan);
-        let due = self.next_slow_look;
+        let due = self.announcer.next_due().map_or(self.next_slow_look, |due| due.min(self.next_slow_look));
         if acted { Some(Instant::now()) } else { Some(wake.map_or(due, |wake| wake.min(due))) }
     }
 
@@ -261,11 +262,14 @@ impl Reconciler {
         let locks = match self.tools.host.locks().await {
             Ok(locks) => {
                 self.host_error = None;
+                self.announcer.fault("update locks", None, self.tools.clock.now().wall_ms);
                 locks
             }
             Err(error) => {
                 // Not knowing who holds a lock, nothing may be stopped: wait for the folder to be readable again.
-                self.host_error = Some(format!("update locks cannot be read, nothing is changed until they can: {error}"));
+                let error = format!("update locks cannot be read, nothing is changed until they can: {error}");
+                self.announcer.fault("update locks", Some(&error), self.tools.clock.now().wall_ms);
+                self.host_error = Some(error);
                 self.publish_fault();
                 return None;
             }
@@ -350,6 +354,7 @@ impl Reconciler {
         let changes = remember.iter().cloned().map(Change::Remember).collect();
         if self.commit(changes).await {
             remember.iter().for_each(|change| self.memory.apply(change));
+            plan.steps.iter().for_each(|step| self.announcer.remembered(step, wall_ms));
             return true;
         }
         // The store says why; what was to be remembered is tried again like any failed step.
@@ -362,15 +367,16 @@ impl Reconciler {
     }
 
     async fn commit(&mut self, changes: Vec<Change>) -> bool {
+        let wall_ms = self.tools.clock.now().wall_ms;
         match self.tools.store.commit(changes).await {
             Ok(()) => {
+                self.announcer.fault("database", None, wall_ms);
                 self.store_error = None;
                 true
             }
             Err(error) => {
-                if self.store_error.is_none() {
-                    log::error!("{error}; containers go on, the agent keeps trying");
-                }
+                let message = format!("{error}; containers go on, the agent keeps trying");
+                self.announcer.fault("database", Some(&message), wall_ms);
                 self.store_error = Some(error.to_string());
                 false
             }
@@ -382,7 +388,7 @@ impl Reconciler {
         let Ended { step, key, outcome } = ended;
         let now = self.tools.clock.now();
         match outcome {
-            None => log::info!("{key}: given up, the target changed"),
+            None => self.announcer.given_up(&step, now.wall_ms),
             Some(Ok(done)) => {
                 self.memory.failures.remove(&key);
                 self.announcer.done(&step, now.wall_ms);
@@ -407,7 +413,7 @@ impl Reconciler {
             StepError::Engine(error) if error.is_unreachable() => log::warn!("{key}: {error}"),
             StepError::Host(HostError::LockHeld { .. }) => {
                 // The application was quicker. The next look sees its lock; a short pause keeps a disagreement from spinning.
-                log::info!("{key}: {error}");
+                self.announcer.failed(step, &error.to_string(), 1_000, now.wall_ms);
                 let retry_boot_ms = now.boot_ms + 1_000;
                 let failure = holdfast_plan::memory::Failure { error: error.to_string(), count: 1, retry_boot_ms };
                 self.memory.failures.insert(key.to_owned(), failure);

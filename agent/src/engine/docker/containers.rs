@@ -169,7 +169,14 @@ impl Shared {
         let update = |docker: Docker| async move { docker.update_container(id, body).await };
         let result = self.link.call(&object, WORK_LIMIT, update).await;
         self.cache.touch(id);
-        result
+        match result {
+            // Podman 4 does not know the call at all; what it says then names no container.
+            Err(EngineError::NotFound { object, message }) if message == "Not Found" => {
+                let message = "this engine cannot change the restart policy of a container".to_owned();
+                Err(EngineError::Failed { object, message })
+            }
+            other => other,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn engine_error(address: &str, object: &str, limit_s: u64, error: Err
         }
         // A connection that cannot be made and one that breaks off both mean that the engine went away.
         error @ (Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. }) => {
-            EngineError::Unreachable { address: address.to_owned(), cause: chain(&error) }
+            EngineError::Unreachable { address: address.to_owned(), cause: root_cause(&error) }
         }
         Error::JsonSerdeError { err } if err.is_eof() => {
             EngineError::Unreachable { address: address.to_owned(), cause: "the answer broke off".into() }
@@ -32,8 +32,21 @@ fn from_status(object: String, status: u16, message: String) -> EngineError {
     match status {
         404 => EngineError::NotFound { object, message },
         409 => EngineError::Conflict { object, message },
+        // Podman's answers to a name that is taken, and to the removal of a container that runs.
+        500 if message.contains("already in use by") || message.contains("as it is running") => {
+            EngineError::Conflict { object, message }
+        }
         _ => EngineError::Failed { object, message },
     }
+}
+
+/// What is at the bottom of an error: the layers of the client above it say nothing a person could use.
+fn root_cause(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 /// The error and its causes in one line; a cause that repeats what was said already is left out.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
+use hyper::Uri;
+use hyper::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -109,18 +111,18 @@ async fn greet(address: &Address) -> Result<Connected> {
     };
     let socket = address.socket.to_string_lossy();
     let client = Docker::connect_with_unix(&socket, CLIENT_LIMIT_S, bollard::API_DEFAULT_VERSION).map_err(failed)?;
-    let client = client.with_request_modifier(url_safe_credentials);
     let client = match timeout(Duration::from_secs(GREETING_LIMIT_S), client.negotiate_version()).await {
         Ok(agreed) => agreed.map_err(failed)?,
         Err(_) => return Err(silent(&text, GREETING_LIMIT_S)),
     };
-    let connected = Connected { client, address: text };
-    let version = connected.client.client_version();
+    let mut connected = Connected { client, address: text };
+    let (version, spoken) = (connected.client.client_version(), connected.api_version());
     if (version.major_version, version.minor_version) < OLDEST_API {
-        let (object, spoken) = (format!("engine at {}", connected.address), connected.api_version());
+        let object = format!("engine at {}", connected.address);
         let message = format!("it speaks API {spoken}; 1.41 (Docker 20.10) or newer is needed");
         return Err(EngineError::Failed { object, message });
     }
+    connected.client = connected.client.with_request_modifier(move |request| corrected(request, &spoken));
     Ok(connected)
 }
 
@@ -128,17 +130,33 @@ fn silent(address: &str, seconds: u64) -> EngineError {
     EngineError::Unreachable { address: address.to_owned(), cause: format!("it did not answer within {seconds} s") }
 }
 
-/// The engine decodes credentials with the URL-safe alphabet and quietly goes on without them when it cannot; bollard 0.21
-/// writes the ordinary alphabet. Both differ only in two characters. May go once bollard writes the right one.
-fn url_safe_credentials(mut request: bollard::BollardRequest) -> bollard::BollardRequest {
+/// Puts right what bollard 0.21 gets wrong in every request; each part may go once it does not.
+fn corrected(mut request: bollard::BollardRequest, version: &str) -> bollard::BollardRequest {
+    // It leaves the agreed version out of the path, so that the engine would answer in its newest one.
+    if let Some(uri) = with_version(request.uri(), version) {
+        *request.uri_mut() = uri;
+    }
+    // It encodes credentials in the ordinary alphabet; the engine decodes the URL-safe one, and when it cannot, quietly goes
+    // on without them. The alphabets differ in two characters.
     if let Some(value) = request.headers_mut().get_mut("x-registry-auth") {
-        let fixed = value.to_str().ok().map(url_safe).and_then(|text| hyper::header::HeaderValue::from_str(&text).ok());
+        let fixed = value.to_str().ok().map(url_safe).and_then(|text| HeaderValue::from_str(&text).ok());
         if let Some(mut fixed) = fixed {
             fixed.set_sensitive(true);
             *value = fixed;
         }
     }
     request
+}
+
+/// The address with the version in front of its path; `None` where it is there already.
+fn with_version(uri: &Uri, version: &str) -> Option<Uri> {
+    let path = uri.path_and_query()?.as_str();
+    if path.starts_with("/v1.") {
+        return None;
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("/v{version}{path}").parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 fn url_safe(base64: &str) -> String {
@@ -152,6 +170,14 @@ mod tests {
     #[test]
     fn credentials_are_written_in_the_url_safe_alphabet() {
         assert_eq!(url_safe("a+b/c=="), "a-b_c==");
+    }
+
+    #[test]
+    fn the_agreed_version_is_asked_for_once() {
+        let plain: Uri = "unix://2f78/images/json?all=false".parse().unwrap();
+        let versioned = with_version(&plain, "1.41").unwrap();
+        assert_eq!(versioned.to_string(), "unix://2f78/v1.41/images/json?all=false");
+        assert_eq!(with_version(&versioned, "1.41"), None);
     }
 
     #[tokio::test]

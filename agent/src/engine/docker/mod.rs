@@ -18,6 +18,7 @@ mod networks;
 mod observe;
 mod options_in;
 mod options_out;
+mod podman;
 mod ports;
 mod progress;
 mod pull;

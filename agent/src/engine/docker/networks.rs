@@ -149,7 +149,7 @@ fn network_in(network: models::Network, scope: &Scope) -> Network {
         driver: network.driver.unwrap_or_default(),
         driver_opts: sorted(network.options),
         ipam_driver: ipam.driver.unwrap_or_default(),
-        ipam_options: sorted(ipam.options),
+        ipam_options: given_ipam_options(ipam.options),
         ipam_pools: ipam.config.into_iter().flatten().map(pool_in).collect(),
         enable_ipv6: network.enable_ipv6.unwrap_or(false),
         internal: network.internal.unwrap_or(false),
@@ -157,6 +157,15 @@ fn network_in(network: models::Network, scope: &Scope) -> Network {
         labels: given_labels(&labels, &OWN_LABELS),
     };
     Network { id: network.id.unwrap_or_default(), name: network.name.unwrap_or_default(), spec, labels }
+}
+
+/// IPAM options without the one that Podman adds to every network.
+fn given_ipam_options(options: Option<HashMap<String, String>>) -> BTreeMap<String, String> {
+    let mut options = sorted(options);
+    if options.get("driver").is_some_and(|driver| driver == "host-local") {
+        options.remove("driver");
+    }
+    options
 }
 
 fn pool_in(pool: IpamConfig) -> IpamPool {

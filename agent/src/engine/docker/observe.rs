@@ -10,6 +10,7 @@ use holdfast_plan::current::{Container, EngineState};
 
 use super::cache::fingerprint;
 use super::container_in::container_in;
+use super::podman::as_docker;
 use super::recognise::is_other_supervisor;
 use super::{LOOK_LIMIT, Shared};
 use crate::engine::{EngineError, Result};
@@ -59,7 +60,7 @@ impl Shared {
             Err(EngineError::Failed { .. }) if entry.state == Some(ContainerSummaryStateEnum::REMOVING) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let container = container_in(answer, &self.scope)
+        let container = container_in(as_docker(answer), &self.scope)
             .inspect_err(|why| log::warn!("container {id} is labelled as supervised but is left alone: {why}"))
             .ok();
         self.cache.keep_container(id, fingerprint, before, container.clone());

@@ -156,7 +156,7 @@ mod tests {
             ("resin_supervisor", "x", true),
             ("balena_supervisor_1", "balena/aarch64-supervisor:v14", true),
             ("my.balena_supervisor", "registry:5000/balena/armv7hf-supervisor@sha256:00", true),
-            ("balena_supervisor_1", "me/helper", false),
+            ("balena_supervisor_1", "me/thing", false),
             ("supervisor", "me/my-supervisor", false),
             ("process-supervisor_1_2_abc", "r.example/v2/abc", false),
         ] {
