@@ -156,7 +156,7 @@ impl Dice {
     fn new_service(&mut self, app: u64, name: &str) -> ServiceWish {
         let mut service = ServiceWish { image: String::new(), ..ServiceWish::default() };
         if self.chance(10) {
-            service.port = Some(8000 + u16::try_from(app).unwrap_or(0) * 10 + u16::try_from(name.len()).unwrap_or(0));
+            service.port = Some(8000 + u16::try_from(app).unwrap_or(0) * 10 + u16::try_from(SERVICES.iter().position(|s| *s == name).unwrap_or(0)).unwrap_or(0));
         }
         service.asks_for_api = self.chance(6);
         service.strategy = self.strategy();

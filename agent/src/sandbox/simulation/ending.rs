@@ -280,7 +280,8 @@ impl End<'_> {
         if !left.is_empty() {
             self.wrong(format!("networks of apps that left are still there: {left:?}"));
         }
-        if self.device.view().is_some_and(|view| view.plan.is_settled()) {
+        let data_lost = self.device.witness.ledger().data_lost;
+        if !data_lost && self.device.view().is_some_and(|view| view.plan.is_settled()) {
             self.no_image_is_left_over();
         }
     }
@@ -310,11 +311,12 @@ async fn stays(device: &mut Device) {
         }
         // The first look of a new agent may record what an earlier one could not.
         sleep(Duration::from_secs(20)).await;
+        // The end of a grace period is something to do.
+        let departures = !device.stored().await.memory.departed.is_empty();
         let before = (device.witness.ledger().acts, device.writes());
         sleep(IDLE).await;
         device.look_after().await;
         let after = (device.witness.ledger().acts, device.writes());
-        let departures = !device.stored().await.memory.departed.is_empty();
         if before != after && !has_hopeless(device) && !departures {
             let who = if again { "an agent that started anew" } else { "the agent" };
             let what = format!("{} change(s), {} write(s)", after.0 - before.0, after.1 - before.1);

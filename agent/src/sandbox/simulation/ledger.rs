@@ -34,6 +34,8 @@ pub(super) struct Ledger {
     pub grace: Duration,
     /// Whether the agent's store holds a target.
     pub target_stored: bool,
+    /// Whether the agent's data were lost once: it does not know any more which images it pulled.
+    pub data_lost: bool,
     /// Until when a request with force may still have its effect.
     pub forced_until: Option<Instant>,
     /// Changes made by the agent so far.
@@ -53,6 +55,7 @@ impl Ledger {
             marks: BTreeMap::new(),
             grace,
             target_stored: false,
+            data_lost: false,
             forced_until: None,
             acts: 0,
             crash_in: None,

@@ -42,7 +42,9 @@ impl Witness {
     /// The agent's store is another, empty one.
     pub fn data_lost(&self, disk: Arc<InlineStore>) {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = disk;
-        self.ledger().target_stored = false;
+        let mut ledger = self.ledger();
+        ledger.target_stored = false;
+        ledger.data_lost = true;
     }
 
     /// A new container beside an old one says some time that it has taken over, or never.
