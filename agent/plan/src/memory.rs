@@ -46,7 +46,7 @@ pub struct Rejected {
 pub struct ImageRecord {
     /// The reference it was pulled by.
     pub image: ImageRef,
-    /// Engine id.
+    /// Engine id; empty until it is there.
     pub engine_id: String,
     /// App it was pulled for.
     pub app_uuid: AppUuid,

@@ -11,6 +11,8 @@ mod output;
 mod plan;
 mod render;
 mod run;
+#[cfg(feature = "sandbox")]
+mod simulate;
 mod status;
 mod target;
 mod update;
@@ -43,6 +45,9 @@ enum Command {
     /// Show the whole main job on this machine with nothing set up: install, a held update, its release.
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
+    /// Play one run of the simulation, step by step.
+    #[cfg(feature = "sandbox")]
+    Simulate(simulate::SimulateArgs),
     /// Show what the device runs, what is being done, and what is waited for.
     Status(status::StatusArgs),
     /// Show the steps to the stored target or to that of a file; nothing is changed.
@@ -83,6 +88,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => Box::pin(run::run(*args)).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => Box::pin(demo::run(args)).await,
+        #[cfg(feature = "sandbox")]
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Update(args) => update::run(args).await,
@@ -110,6 +117,8 @@ mod tests {
             "run --socket /tmp/s --poll-interval 1m --engine sim:",
             #[cfg(feature = "sandbox")]
             "demo --engine sim --exit --json",
+            #[cfg(feature = "sandbox")]
+            "simulate --seed 7",
             "status",
             "status --watch --json --socket /tmp/s",
             "plan",

@@ -186,6 +186,15 @@ impl SimHost {
         self.state().disk = disk;
     }
 
+    /// The machine starts again: what lay below `/tmp` is gone.
+    pub fn reboot(&self, boot_time_ms: i64) {
+        self.change(|state| {
+            state.locks.clear();
+            state.markers.clear();
+            state.info.boot_time_ms = Some(boot_time_ms);
+        });
+    }
+
     /// An agent that was killed half way left one of the two files.
     pub fn leave_half(&self, app: AppId, service: &str) {
         self.change(|state| {

@@ -13,4 +13,5 @@ pub mod host;
 pub mod listener;
 pub mod program;
 pub mod registry;
+pub mod simulation;
 pub mod socket;

@@ -57,6 +57,8 @@ fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networ
     let mut round = None;
     let unsettled =
         draft.unsettled_by(|draft| round.insert(Round::of(draft, world, supervisor, app, release)).plan(draft, world));
+    // A container that is as it should be now may be on its way out because of an earlier target.
+    let unsettled = unsettled || draft.is_at_work_on(app.id);
     let candidates = round.iter().flat_map(|round| round.candidates.values());
     match trial::judge(draft, app, release, candidates, !unsettled) {
         Verdict::Settle if !unsettled => settle(draft, app, release),
@@ -122,7 +124,7 @@ impl<'a> Round<'a> {
                 }
             }
             let image = world.image(&service.image);
-            let recorded = draft.input.memory.images.get(&service.image.to_string());
+            let recorded = draft.input.memory.images.get(&service.image.to_string()).filter(|r| !r.engine_id.is_empty());
             let engine_image = image.map(|i| i.id.as_str()).or(recorded.map(|record| record.engine_id.as_str()));
             let wanted = specify(app, release, service, draft.input.facts, engine_image);
             let stopped = draft.input.memory.stops.contains(&(app.id, name.clone()));
@@ -177,7 +179,9 @@ impl<'a> Round<'a> {
         if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
             return;
         }
-        trial::begin(draft, self.app, self.release);
+        if !trial::begin(draft, self.app, self.release) {
+            return;
+        }
         for (service, planned, ready) in switch {
             match planned {
                 Planned::Do(action, why) if ready => draft.step(Some(&self.app.name), Some(service), action, why),
@@ -279,8 +283,8 @@ impl<'a> Round<'a> {
     }
 
     fn install(&self, candidate: &Candidate<'a>, images_ready: bool, waiting: impl Fn() -> Planned) -> (Planned, bool) {
-        if self.surplus.iter().any(|(container, _)| container.service == candidate.service.name) {
-            return (Planned::Wait(Reason::WaitingForOldContainer), false);
+        if let Some(reason) = self.beside(&candidate.service.name) {
+            return (Planned::Wait(reason), false);
         }
         if !images_ready {
             return (waiting(), false);
@@ -300,11 +304,19 @@ impl<'a> Round<'a> {
         }
         for candidate in self.candidates.values().filter(|_| images_ready) {
             let (Need::Replace(container, _) | Need::Rename(container)) = &candidate.need else { continue };
-            if handover::applies(candidate, container, self.is_changing(container)) {
-                trial::begin(draft, self.app, self.release);
-                handover::begin(draft, self.app, candidate, container, self.start_blocker(candidate));
+            if handover::applies(candidate, container, self.is_changing(container)) && trial::begin(draft, self.app, self.release)
+            {
+                let blocker = self.beside(&candidate.service.name).or_else(|| self.start_blocker(candidate));
+                handover::begin(draft, self.app, candidate, container, blocker);
             }
         }
+    }
+
+    /// A service that has more containers than one is not handed over once more before the others are gone.
+    fn beside(&self, service: &str) -> Option<Reason> {
+        let surplus = self.surplus.iter().map(|(container, _)| *container);
+        let mut others = self.handing_over.iter().map(|(old, _)| *old).chain(surplus);
+        others.any(|container| container.service == service).then_some(Reason::WaitingForOldContainer)
     }
 
     fn is_changing(&self, container: &Container) -> bool {

@@ -71,11 +71,11 @@ fn unsettle(draft: &mut Draft<'_>, uuid: &str) {
 /// Removes all containers of an app under its locks; true once there are none.
 fn remove_containers(draft: &mut Draft<'_>, containers: &[&Container], name: &str, app: AppId) -> bool {
     if containers.is_empty() {
-        return true;
+        // One may still be on its way in.
+        return !draft.is_at_work_on(app);
     }
     let services: BTreeSet<String> = containers.iter().map(|container| container.service.clone()).collect();
-    let ours = draft.input.current.locks.all_ours(app, services.iter().map(String::as_str));
-    if !ours {
+    if !locking::are_ours(draft, app, &services) {
         return locking::take(draft, name, app, services);
     }
     for container in containers {

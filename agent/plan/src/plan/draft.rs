@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::step::app_place;
 use super::{Action, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::Failure;
@@ -45,7 +46,7 @@ impl<'a> World<'a> {
             world.by_digest.extend(image.digests.iter().filter_map(|d| d.split_once('@')).map(|(_, digest)| (digest, image)));
             world.by_tag.extend(image.tags.iter().map(|tag| (tag.as_str(), image)));
         }
-        for (text, record) in &input.memory.images {
+        for (text, record) in input.memory.images.iter().filter(|(_, record)| !record.engine_id.is_empty()) {
             world.recorded.insert(text, &record.engine_id);
             if let Some(digest) = &record.image.digest {
                 world.recorded_by_digest.insert(digest, &record.engine_id);
@@ -88,6 +89,8 @@ pub(super) struct Draft<'a> {
     pub input: Input<'a>,
     plan: Plan,
     keys: BTreeSet<String>,
+    /// Services whose containers this plan works on already.
+    places: BTreeSet<String>,
     fetches: usize,
     /// Set when a step was wanted, whether it could be taken now or not.
     unsettled: bool,
@@ -96,15 +99,32 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(input: Input<'a>) -> Draft<'a> {
         let fetches = input.current.in_flight.keys().filter(|key| key.starts_with("fetch ")).count();
-        Draft { input, plan: Plan::default(), keys: BTreeSet::new(), fetches, unsettled: false }
+        Draft { input, plan: Plan::default(), keys: BTreeSet::new(), places: BTreeSet::new(), fetches, unsettled: false }
     }
 
-    /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try.
+    /// Whether a step runs now whose key begins like this.
+    pub fn runs(&self, beginning: &str) -> bool {
+        let from = (std::ops::Bound::Included(beginning), std::ops::Bound::Unbounded);
+        self.input.current.in_flight.range::<str, _>(from).next().is_some_and(|(key, _)| key.starts_with(beginning))
+    }
+
+    /// Whether steps on an app's containers run now, maybe on account of an earlier target: what the engine shows of them
+    /// is about to change.
+    pub fn is_at_work_on(&self, app: AppId) -> bool {
+        self.runs(&app_place(app))
+    }
+
+    /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try. One
+    /// step at a time works on the containers of a service.
     pub fn step(&mut self, app: Option<&str>, service: Option<&str>, action: Action, why: Reason) {
         self.unsettled = true;
         let step = Step { action, app: app.map(str::to_owned), service: service.map(str::to_owned), why };
         let key = step.key();
         if self.input.current.in_flight.contains_key(&key) || self.keys.contains(&key) {
+            return;
+        }
+        let place = step.place();
+        if place.as_ref().is_some_and(|place| self.runs(place) || self.places.contains(place)) {
             return;
         }
         if let Some(failure) = self.waits_for_retry(&key) {
@@ -120,6 +140,7 @@ impl<'a> Draft<'a> {
             }
             self.fetches += 1;
         }
+        self.places.extend(place);
         self.keys.insert(key);
         self.plan.steps.push(step);
     }

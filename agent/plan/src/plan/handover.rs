@@ -1,10 +1,12 @@
 //! The hand-over strategy: the new container is started beside the old one, which goes when the new one says so or its
-//! time is up (behaviour §7). Everything is derived from what is there: an `old_*` container beside the new one, the
+//! time is up (behaviour §7): the first without a lock, for the application agreed to it. Everything is derived from what is there: an `old_*` container beside the new one, the
 //! marker, the new container's creation time. A lone `old_*` counts as the present container.
+
+use std::collections::BTreeSet;
 
 use super::draft::Draft;
 use super::start::Candidate;
-use super::{Action, Named, Reason};
+use super::{Action, Named, Reason, locking};
 use crate::container::{HANDING_OVER_PREFIX, RestartPolicy};
 use crate::current::Container;
 use crate::target::{App, Strategy};
@@ -13,10 +15,11 @@ use crate::target::{App, Strategy};
 const DEFAULT_TIMEOUT_MS: i64 = 60_000;
 
 /// Whether this container is replaced by hand-over. One that does not run has nothing to hand over; one whose network or
-/// volume has to go cannot stay beside the new one.
+/// volume has to go cannot stay beside the new one; one whose successor starts after a reboot meets nobody to hand over to.
 pub(super) fn applies(candidate: &Candidate<'_>, container: &Container, changing: bool) -> bool {
     let fits = matches!(candidate.need, super::need::Need::Rename(_)) && !container.handing_over;
-    candidate.service.strategy() == Strategy::HandOver && candidate.service.running && container.is_up() && !changing && !fits
+    let starts = candidate.starts_at_once() && candidate.service.strategy() == Strategy::HandOver;
+    starts && container.is_up() && !changing && !fits
 }
 
 /// Begins, or goes on with, the hand-over from a container that is to be replaced.
@@ -52,7 +55,11 @@ pub(super) fn finish(draft: &mut Draft<'_>, app: &App, candidate: &Candidate<'_>
     if draft.input.current.locks.marker(app.id, &candidate.service.name) {
         draft.step(Some(&app.name), service, kill, Reason::HandedOver);
     } else if left_ms <= 0 {
-        draft.step(Some(&app.name), service, kill, Reason::HandOverTimedOut);
+        // The application has not agreed to this one, so its lock counts.
+        let services = BTreeSet::from([candidate.service.name.clone()]);
+        if locking::are_ours(draft, app.id, &services) || locking::take(draft, &app.name, app.id, services) {
+            draft.step(Some(&app.name), service, kill, Reason::HandOverTimedOut);
+        }
     } else {
         let deadline_boot_ms = now.boot_ms + left_ms;
         draft.wake(deadline_boot_ms);

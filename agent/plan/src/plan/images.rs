@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, World};
 use super::removal::Kept;
 use super::{Action, Reason};
-use crate::memory::ImageRecord;
+use crate::memory::{ImageRecord, Remember};
 use crate::policy::Gate;
 use crate::target::{App, ImageRef, Release, Service};
 
@@ -18,6 +18,19 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
             draft.wake_at_wall(*at);
         }
         return draft.wait(&app.name, service_name, Reason::WaitingForDownloadWindow { why: why.clone() });
+    }
+    // Recorded before it is there: an image that arrives just before the agent dies would belong to nobody otherwise.
+    if !draft.input.memory.images.contains_key(&service.image.to_string()) {
+        let record = ImageRecord {
+            image: service.image.clone(),
+            engine_id: String::new(),
+            app_uuid: app.uuid.clone(),
+            service: service.name.clone(),
+            size_bytes: 0,
+            pulled_ms: None,
+        };
+        let change = Remember::Image(record);
+        return draft.step(app_name, service_name, Action::Remember { change }, Reason::NotThereYet);
     }
     let action = Action::Fetch { image: service.image.clone(), app_uuid: app.uuid.clone(), service: service.name.clone() };
     draft.step(app_name, service_name, action, Reason::NotThereYet);

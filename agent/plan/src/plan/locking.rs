@@ -8,10 +8,16 @@ use crate::current::LockHolder;
 use crate::policy::Gate;
 use crate::target::{App, AppId};
 
+/// Whether the locks of all these services are the agent's and stay so: those that are being given back do not count.
+pub(super) fn are_ours(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> bool {
+    let in_motion = draft.input.current.in_flight.contains_key(&format!("locks of app {app}"));
+    !in_motion && draft.input.current.locks.all_ours(app, services.iter().map(String::as_str))
+}
+
 /// Whether the locks of all these services are the agent's; otherwise asks for them or says what they wait for.
 /// A first install interrupts nobody, so no update window holds it up.
 pub(super) fn acquire(draft: &mut Draft<'_>, app: &App, services: BTreeSet<String>, first_install: bool) -> bool {
-    if draft.input.current.locks.all_ours(app.id, services.iter().map(String::as_str)) {
+    if are_ours(draft, app.id, &services) {
         return true;
     }
     if let Gate::Until { wall_ms, why } = &draft.input.policy.switch

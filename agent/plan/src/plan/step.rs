@@ -19,13 +19,34 @@ pub struct Named {
     pub id: String,
     /// Name in the engine.
     pub name: String,
+    /// App it belongs to.
+    #[serde(skip)]
+    pub app_id: AppId,
+    /// Service it belongs to.
+    #[serde(skip)]
+    pub service: String,
 }
 
 impl Named {
     /// Names a present container.
     pub fn of(container: &Container) -> Named {
-        Named { id: container.id.clone(), name: container.spec.name.clone() }
+        Named {
+            id: container.id.clone(),
+            name: container.spec.name.clone(),
+            app_id: container.app_id,
+            service: container.service.clone(),
+        }
     }
+}
+
+/// How the keys of all steps on containers of one app begin.
+pub(super) fn app_place(app: AppId) -> String {
+    format!("container {app}/")
+}
+
+/// How the keys of all steps on containers of one service begin.
+pub(super) fn service_place(app: AppId, service: &str) -> String {
+    format!("{}{service} ", app_place(app))
 }
 
 /// What is done.
@@ -182,12 +203,15 @@ impl Step {
             Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name, .. } => format!("network {name}"),
             Action::CreateVolume { name, .. } | Action::RemoveVolume { name } => format!("volume {name}"),
             Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("locks of app {app_id}"),
-            Action::Create { spec, .. } => format!("container {}", spec.name),
+            // A step on one container of a service keeps those on all others of it waiting: see `place`.
+            Action::Create { spec, .. } => format!("{}{}", spec_place(spec), spec.name),
             Action::Start { container }
             | Action::Stop { container }
             | Action::Kill { container }
             | Action::Rename { container, .. }
-            | Action::SetRestartPolicy { container, .. } => format!("container {}", container.name),
+            | Action::SetRestartPolicy { container, .. } => {
+                format!("{}{}", service_place(container.app_id, &container.service), container.name)
+            }
             Action::ClearMarker { app_id, service } => format!("marker of {app_id}/{service}"),
             Action::Remember { change } => match change {
                 Remember::BeginTrial { app_uuid, .. }
@@ -202,4 +226,22 @@ impl Step {
             },
         }
     }
+    /// What the step must have for itself beyond its own object: the containers of one service. While a step on one of them
+    /// is on its way, a plan made for another target must not add a second container beside it.
+    pub fn place(&self) -> Option<String> {
+        match &self.action {
+            Action::Create { spec, .. } => Some(spec_place(spec)),
+            Action::Start { container }
+            | Action::Stop { container }
+            | Action::Kill { container }
+            | Action::Rename { container, .. }
+            | Action::SetRestartPolicy { container, .. } => Some(service_place(container.app_id, &container.service)),
+            _ => None,
+        }
+    }
+}
+
+fn spec_place(spec: &ContainerSpec) -> String {
+    let label = |name: &str| spec.labels.get(name).map(String::as_str).unwrap_or_default();
+    service_place(label("io.balena.app-id").parse().unwrap_or_default(), label("io.balena.service-name"))
 }

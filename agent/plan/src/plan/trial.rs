@@ -49,14 +49,16 @@ pub(super) fn stand_in(draft: &mut Draft<'_>, app: &App) -> Option<App> {
     Some(App { fingerprint: settled.fingerprint.clone(), class: AppClass::Fleet, ..restored })
 }
 
-/// Begins the trial of a release when its switch begins.
-pub(super) fn begin(draft: &mut Draft<'_>, app: &App, release: &Release) {
+/// Whether the switch to a release may begin: where the gate is on, its trial has to be on record first. A switch that
+/// outran the record would never be judged.
+pub(super) fn begin(draft: &mut Draft<'_>, app: &App, release: &Release) -> bool {
     if timeout_ms(draft, app, release).is_none() || trial(draft, app, release).is_some() {
-        return;
+        return true;
     }
     let trial = Trial { commit: release.commit.clone(), starts: 1, since_boot_ms: Some(draft.input.now.boot_ms) };
     let change = Remember::BeginTrial { app_uuid: app.uuid.clone(), trial };
     draft.step(Some(&app.name), None, Action::Remember { change }, Reason::TrialBegins);
+    false
 }
 
 /// Judges a release on trial. `placed` says that every service is where the release wants it.

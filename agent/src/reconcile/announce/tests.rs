@@ -26,7 +26,7 @@ fn step(action: Action) -> Step {
 }
 
 fn stop() -> Step {
-    step(Action::Stop { container: Named { id: "1".into(), name: "till_1_2".into() } })
+    step(Action::Stop { container: Named { id: "1".into(), name: "till_1_2".into(), app_id: 5, service: "till".into() } })
 }
 
 fn fetch() -> Step {

@@ -163,7 +163,9 @@ fn a_first_install_from_nothing_to_done() {
     let made = || device().with_image("main").with(container("main", COMMIT, ContainerState::Created));
     assert_eq!(said(made()), words("Installed", "applying changes"));
     assert_eq!(said(made().doing(create(true), None)), words("Starting", "done"));
-    let start = Action::Start { container: Named { id: format!("id-main-{COMMIT}"), name: String::new() } };
+    let start = Action::Start {
+        container: Named { id: format!("id-main-{COMMIT}"), name: String::new(), app_id: 5, service: "main".into() },
+    };
     assert_eq!(said(made().doing(start, None)), words("Starting", "done"));
     assert_eq!(said(device().with(container("main", COMMIT, ContainerState::Running))), words("Running", "done"));
 }
@@ -191,7 +193,7 @@ fn every_state_of_the_engine_has_its_word() {
     ] {
         assert_eq!(Device::new(&["main"]).with(container("main", COMMIT, state)).said().0, word);
     }
-    let named = Named { id: format!("id-main-{COMMIT}"), name: String::new() };
+    let named = Named { id: format!("id-main-{COMMIT}"), name: String::new(), app_id: 5, service: "main".into() };
     let running = || Device::new(&["main"]).with(container("main", COMMIT, ContainerState::Running));
     assert_eq!(running().doing(Action::Kill { container: named.clone() }, None).said().0, "Stopping");
     assert_eq!(running().doing(Action::Stop { container: named }, None).said().0, "Stopping");
