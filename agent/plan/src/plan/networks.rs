@@ -43,6 +43,8 @@ pub(super) fn plan_networks(draft: &mut Draft<'_>, world: &World<'_>, app: &App,
                     retire(draft, world, app, first, Reason::Changed { fields }, &mut networks);
                 }
                 for duplicate in duplicates {
+                    // As long as the name stands twice, nothing can join it.
+                    networks.not_ready.insert(name.clone());
                     draft.step(label, None, remove(duplicate), Reason::Duplicate);
                 }
             }

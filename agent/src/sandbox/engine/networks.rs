@@ -52,9 +52,12 @@ impl World {
 
     /// Removes a network that no running container uses.
     pub fn remove_network(&mut self, id: &str) -> Result<()> {
-        let Some((_, network)) = self.networks.get(id) else { return Ok(()) };
+        let Some((number, network)) = self.networks.get(id) else { return Ok(()) };
         let name = network.name.clone();
-        if self.containers.values().any(|held| held.runs() && held.spec.networks.contains_key(&name)) {
+        // While a name stands twice nobody can join it: whoever is in it joined the older one.
+        let older = |(sequence, other): &(u64, Network)| other.name == name && *sequence < *number;
+        let is_first = !self.networks.values().any(older);
+        if is_first && self.containers.values().any(|held| held.runs() && held.spec.networks.contains_key(&name)) {
             let message = format!("error while removing network: network {name} id {id} has active endpoints");
             return Err(EngineError::Conflict { object: format!("network {name}"), message });
         }

@@ -302,6 +302,13 @@ impl End<'_> {
     }
 }
 
+/// Whether a grace period still has to begin or to end.
+fn has_departures(device: &Device) -> bool {
+    let volumes = device.engine.snapshot().volumes;
+    let mut apps = volumes.iter().filter_map(|volume| volume.name.split_once('_')?.0.parse::<u64>().ok());
+    apps.any(|app| !device.wish.apps.contains_key(&app))
+}
+
 /// Afterwards nothing happens, with this agent and with one that starts anew.
 async fn stays(device: &mut Device) {
     for again in [false, true] {
@@ -311,8 +318,7 @@ async fn stays(device: &mut Device) {
         }
         // The first look of a new agent may record what an earlier one could not.
         sleep(Duration::from_secs(20)).await;
-        // The end of a grace period is something to do.
-        let departures = !device.stored().await.memory.departed.is_empty();
+        let departures = has_departures(device);
         let before = (device.witness.ledger().acts, device.writes());
         sleep(IDLE).await;
         device.look_after().await;
