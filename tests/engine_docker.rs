@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ground::{Ground, PATIENCE, busybox, pairs, pushed, quiet, random_file, registry};
+use ground::{Ground, PATIENCE, beside_the_registry, busybox, docker, pairs, pushed, quiet, random_file, registry};
 use holdfast::engine::docker::DockerEngine;
 use holdfast::engine::{Engine, EngineError, EngineEvent, Events, Progress, RegistryAuth};
+use holdfast::registry::{HttpRegistry, Registry, RegistrySettings};
 use holdfast_plan::container::{ContainerSpec, Endpoint, NetworkMode, RestartPolicy};
 use holdfast_plan::current::{ContainerState, EngineState, Health};
 use holdfast_plan::target::{ImageRef, IpamPool, NetworkSpec, VolumeSpec};
@@ -37,6 +38,38 @@ async fn the_engine_says_who_it_is() {
     let (major, minor) = info.api_version.split_once('.').unwrap();
     assert!((major.parse::<u32>().unwrap(), minor.parse::<u32>().unwrap()) >= (1, 41), "{}", info.api_version);
     assert!(info.data_root.unwrap().starts_with('/'));
+}
+
+#[tokio::test]
+async fn nothing_is_left_to_download_of_what_was_pulled() {
+    let Some(ground) = Ground::new() else { return };
+    if beside_the_registry("nothing_is_left_to_download_of_what_was_pulled") {
+        return;
+    }
+    let image = pushed("sized", &random_file(2 << 20));
+    let registries = HttpRegistry::new(RegistrySettings::new("/".into(), None));
+    let size = registries.image_size(&image, None).await.unwrap();
+    assert!(size.missing_bytes(&ground.engine.layers().await.unwrap()) >= 2 << 20, "{size:?}");
+    ground.engine.pull(&image, None, quiet()).await.unwrap();
+    assert_eq!(size.missing_bytes(&ground.engine.layers().await.unwrap()), 0);
+    ground.engine.remove_image(&image).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_without_a_name_goes_by_its_id_but_not_from_under_a_container() {
+    let Some(ground) = Ground::new() else { return };
+    let id = docker(&ground.address, &["import", "-"], &random_file(1 << 16)).trim().to_owned();
+    let dangling = |state: &EngineState| {
+        state.images.iter().any(|image| image.id == id && image.tags.is_empty() && image.digests.is_empty())
+    };
+    assert!(dangling(&ground.observe().await), "{id}");
+    let user = ground.docker(&["create", "--entrypoint", "/x", &id]);
+    let refused = ground.engine.remove_image_by_id(&id).await;
+    assert!(matches!(refused, Err(EngineError::Conflict { .. })), "{refused:?}");
+    ground.docker(&["rm", &user]);
+    ground.engine.remove_image_by_id(&id).await.unwrap();
+    ground.engine.remove_image_by_id(&id).await.unwrap();
+    assert!(!dangling(&ground.observe().await));
 }
 
 #[tokio::test]

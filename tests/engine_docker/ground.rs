@@ -153,6 +153,20 @@ pub fn image() -> ImageRef {
     IMAGE.get_or_init(make).clone()
 }
 
+/// Runs a test of this suite again in the network of the private engine, where the registry is; true when that was done.
+pub fn beside_the_registry(test: &str) -> bool {
+    const INSIDE: &str = "HOLDFAST_TEST_INSIDE";
+    let Ok(network) = std::env::var("HOLDFAST_TEST_NETNS") else { return false };
+    if std::env::var_os(INSIDE).is_some() {
+        return false;
+    }
+    let mut again = Command::new("nsenter");
+    again.arg(format!("--net={network}")).arg(std::env::current_exe().unwrap()).args([test, "--exact"]).env(INSIDE, "1");
+    let output = again.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    true
+}
+
 /// Puts an image into the registry, removes it from the engine, and tells its reference with digest.
 pub fn pushed(name: &str, archive: &[u8]) -> ImageRef {
     let address = address().unwrap();
