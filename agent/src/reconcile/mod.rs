@@ -9,6 +9,7 @@ mod execute;
 mod failures;
 mod inputs;
 mod keys;
+mod outage;
 mod request;
 mod round;
 mod running;

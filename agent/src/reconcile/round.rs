@@ -10,7 +10,6 @@ mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use holdfast_plan::memory::Memory;
 use holdfast_plan::plan::{Input, plan};
@@ -19,6 +18,7 @@ use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
+use super::outage::Outage;
 use super::running::Running;
 use super::space::Disk;
 use super::{Channels, TargetInForce, Tools, View, failures};
@@ -27,9 +27,6 @@ use crate::engine::{EngineInfo, Events};
 use crate::host::DeviceInfo;
 use crate::policy::{self, Circumstances};
 use crate::store::Loaded;
-
-/// First wait for an engine that is away; doubled up to the second.
-const ENGINE_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 /// The loop and what it knows between rounds: nothing that an observation could tell.
 pub struct Reconciler {
@@ -44,17 +41,11 @@ pub struct Reconciler {
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
-    away: Option<Away>,
+    away: Option<Outage>,
+    locks_unread: Option<Outage>,
     store_error: Option<String>,
-    host_error: Option<String>,
     last: View,
     next_slow_look: Instant,
-}
-
-struct Away {
-    error: String,
-    since_boot_ms: i64,
-    wait: Duration,
 }
 
 impl Reconciler {
@@ -76,8 +67,8 @@ impl Reconciler {
             channels,
             force: None,
             away: None,
+            locks_unread: None,
             store_error: None,
-            host_error: None,
             last: View::default(),
             next_slow_look: Instant::now(),
         }
@@ -86,8 +77,7 @@ impl Reconciler {
     /// One round. Returns when the next look is due without an event.
     async fn round(&mut self) -> Option<Instant> {
         let Some(current) = self.observe().await else {
-            let wait = self.away.as_ref().map_or(ENGINE_RETRY.0, |away| away.wait);
-            return Some(Instant::now() + wait);
+            return self.away.as_ref().or(self.locks_unread.as_ref()).map(|outage| outage.due);
         };
         let target = self.target.as_ref().map_or_else(Arc::default, |t| t.target.clone());
         self.provide_keys(&target, &current).await;

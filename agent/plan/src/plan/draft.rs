@@ -125,18 +125,19 @@ impl<'a> Draft<'a> {
         }
         let place = step.place();
         if place.as_ref().is_some_and(|place| self.runs(place) || self.places.contains(place)) {
-            return;
+            return self.postpone(key);
         }
         if let Some(failure) = self.waits_for_retry(&key) {
             let retry =
                 Reason::Retry { error: failure.error.clone(), count: failure.count, retry_boot_ms: failure.retry_boot_ms };
             self.wake(failure.retry_boot_ms);
             self.wait(app.unwrap_or("device"), service, retry);
-            return;
+            return self.postpone(key);
         }
         if matches!(step.action, Action::Fetch { .. }) {
             if self.fetches >= MAX_FETCHES {
-                return;
+                self.wait(app.unwrap_or("device"), service, Reason::WaitingForTurn { at_a_time: MAX_FETCHES });
+                return self.postpone(key);
             }
             self.fetches += 1;
         }
@@ -153,10 +154,19 @@ impl<'a> Draft<'a> {
         if let Some(failure) = self.waits_for_retry(&key) {
             let (error, retry_boot_ms) = (failure.error.clone(), failure.retry_boot_ms);
             self.wake(retry_boot_ms);
+            self.postpone(key);
             return self.note("device", None, Reason::LeftForNow { what, error, retry_boot_ms });
         }
         if self.keys.insert(key) {
             self.plan.steps.push(step);
+        }
+    }
+
+    /// A step is wanted and not taken now: what is known of its failures stays known.
+    pub fn postpone(&mut self, key: String) {
+        // Nobody asks for a step that never failed.
+        if self.input.memory.failures.contains_key(&key) {
+            self.plan.postponed.push(key);
         }
     }
 

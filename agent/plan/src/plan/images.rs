@@ -41,7 +41,7 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
 pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, service: &Service) -> bool {
     let input = draft.input;
     let kept = Kept::of(&input, world);
-    let old: Vec<ImageRef> = input
+    let superseded: Vec<ImageRef> = input
         .memory
         .images
         .iter()
@@ -51,15 +51,20 @@ pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, 
                 && !record.image.same_image(&service.image)
                 && !kept.has(text, record)
                 && world.image_by_id(&record.engine_id).is_some()
-                && !input.memory.failures.contains_key(&format!("image {}", record.image))
         })
         .map(|(_, record)| record.image.clone())
         .collect();
-    for image in &old {
-        let action = Action::RemoveImage { image: image.clone() };
-        draft.step(Some(&app.name), Some(&service.name), action, Reason::Superseded);
+    let mut any = false;
+    for image in superseded {
+        let key = format!("image {image}");
+        if input.memory.failures.contains_key(&key) {
+            draft.postpone(key);
+            continue;
+        }
+        draft.step(Some(&app.name), Some(&service.name), Action::RemoveImage { image }, Reason::Superseded);
+        any = true;
     }
-    !old.is_empty()
+    any
 }
 
 /// Records images of a release that the engine has already (made by another agent, or preloaded): without a record the

@@ -36,6 +36,9 @@ pub struct Plan {
     pub waiting: Vec<Wait>,
     /// Keys of running steps that nobody wants any more: pulls of images that left the target.
     pub cancel: Vec<String>,
+    /// Keys of steps that failed before, are still wanted and are not taken now: their turn has not come, or their next try.
+    #[serde(skip)]
+    pub postponed: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
 }

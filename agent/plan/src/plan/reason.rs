@@ -1,6 +1,11 @@
 //! Why a step is taken or not. One text per reason, shared by log, command line, API and report.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+
+/// Most images a sentence names.
+const MOST_NAMED: usize = 10;
 
 /// A reason. `Display` is the sentence people read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,7 +33,8 @@ pub enum Reason {
     GraceOver,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
-    WaitingForImages { missing: Vec<String> },
+    WaitingForImages { missing: Arc<Vec<String>> },
+    WaitingForTurn { at_a_time: usize },
     WaitingForDependency { service: String, condition: String },
     WaitingForNetwork { name: String },
     WaitingForVolume { name: String },
@@ -95,7 +101,12 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }
-            Reason::WaitingForImages { missing } => write!(f, "waiting for {} to be downloaded", missing.join(", ")),
+            Reason::WaitingForImages { missing } => {
+                let (named, others) = missing.split_at(missing.len().min(MOST_NAMED));
+                let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+                write!(f, "waiting for {}{others} to be downloaded", named.join(", "))
+            }
+            Reason::WaitingForTurn { at_a_time } => write!(f, "waiting for its turn: {at_a_time} images are downloaded at a time"),
             Reason::WaitingForDependency { service, condition } => write!(f, "waiting for {service} to be {condition}"),
             Reason::WaitingForNetwork { name } => write!(f, "waiting for network {name}"),
             Reason::WaitingForVolume { name } => write!(f, "waiting for volume {name}"),

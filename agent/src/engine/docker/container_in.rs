@@ -41,7 +41,7 @@ pub(super) fn container_in(answer: ContainerInspectResponse, scope: &Scope) -> R
         error: state.error.clone().unwrap_or_default(),
         health: health_in(&state),
         restart_count: answer.restart_count.unwrap_or(0),
-        spec: spec_in(&id, name, &answer, &config, scope),
+        spec: Arc::new(spec_in(&id, name, &answer, &config, scope)),
         image_config: None,
         id,
     })

@@ -23,7 +23,7 @@ pub(super) struct Held {
     pub sequence: u64,
     pub id: String,
     pub image_id: String,
-    pub spec: ContainerSpec,
+    pub spec: Arc<ContainerSpec>,
     pub program: Program,
     pub created_ms: i64,
     pub started_ms: Option<i64>,
@@ -59,7 +59,7 @@ pub(super) struct Due {
 #[derive(Clone, Debug)]
 pub(super) struct HeldImage {
     pub shown: Image,
-    pub config: ImageConfig,
+    pub config: Arc<ImageConfig>,
     pub layers: Vec<String>,
     pub program: Program,
 }

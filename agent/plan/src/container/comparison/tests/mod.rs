@@ -4,6 +4,7 @@ mod adopted;
 mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -156,8 +157,8 @@ fn container(id: &str, spec: ContainerSpec, image: ImageConfig) -> Container {
         error: String::new(),
         health: None,
         restart_count: 0,
-        spec,
-        image_config: Some(image),
+        spec: Arc::new(spec),
+        image_config: Some(Arc::new(image)),
     }
 }
 
