@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_plan::memory::Memory;
-use holdfast_plan::plan::{Input, plan};
+use holdfast_plan::plan::{Input, Planner};
 use holdfast_plan::policy::Force;
 use holdfast_plan::target::AppId;
 use tokio::time::Instant;
@@ -38,6 +38,7 @@ pub struct Reconciler {
     engine: Option<EngineInfo>,
     device: DeviceInfo,
     memory: Memory,
+    planner: Planner,
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
@@ -62,6 +63,7 @@ impl Reconciler {
             engine: None,
             device: DeviceInfo::default(),
             memory: loaded.memory.clone(),
+            planner: Planner::default(),
             service_keys,
             target,
             channels,
@@ -94,7 +96,8 @@ impl Reconciler {
             zone: &self.tools.zone,
             now,
         });
-        let plan = plan(&Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now });
+        let input = Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now };
+        let plan = self.planner.plan(&target, &input);
         failures::prune(&mut self.memory.failures, &plan, now.boot_ms, |key| self.running.has(key));
         self.announcer.waits(&plan, now.wall_ms);
         let data_root = self.engine.as_ref().and_then(|engine| engine.data_root.clone());

@@ -58,7 +58,9 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
         Action::Stop { container } => on(current, &container.id, |c| c.state = ContainerState::Exited),
         Action::Kill { container } => current.engine.containers.retain(|c| c.id != container.id),
         Action::Rename { container, name } => on(current, &container.id, |c| rename(c, name)),
-        Action::SetRestartPolicy { container, policy } => on(current, &container.id, |c| Arc::make_mut(&mut c.spec).options.restart = *policy),
+        Action::SetRestartPolicy { container, policy } => {
+            on(current, &container.id, |c| Arc::make_mut(&mut c.spec).options.restart = *policy)
+        }
         Action::ClearMarker { app_id, service } => {
             if let Some(services) = current.locks.handed_over.get_mut(app_id) {
                 services.remove(service);

@@ -38,22 +38,21 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
 
 /// Removes what a service ran on before, to make room for its new image (behaviour §7, `delete-then-download`). True while
 /// there is something to remove. An image that cannot be removed does not hold the download up.
-pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, service: &Service) -> bool {
+pub(super) fn delete_first<'w>(draft: &mut Draft<'w>, world: &World<'w>, app: &App, service: &Service) -> bool {
     let input = draft.input;
+    let records = input.memory.images.iter().filter(|(_, record)| {
+        record.app_uuid == app.uuid
+            && record.service == service.name
+            && !record.image.same_image(&service.image)
+            && world.image_by_id(&record.engine_id).is_some()
+    });
+    let mut records = records.peekable();
+    if records.peek().is_none() {
+        return false;
+    }
     let kept = Kept::of(&input, world);
-    let superseded: Vec<ImageRef> = input
-        .memory
-        .images
-        .iter()
-        .filter(|(text, record)| {
-            record.app_uuid == app.uuid
-                && record.service == service.name
-                && !record.image.same_image(&service.image)
-                && !kept.has(text, record)
-                && world.image_by_id(&record.engine_id).is_some()
-        })
-        .map(|(_, record)| record.image.clone())
-        .collect();
+    let superseded: Vec<ImageRef> =
+        records.filter(|(text, record)| !kept.has(text, record)).map(|(_, record)| record.image.clone()).collect();
     let mut any = false;
     for image in superseded {
         let key = format!("image {image}");

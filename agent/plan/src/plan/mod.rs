@@ -3,6 +3,7 @@
 mod app;
 mod departed;
 mod draft;
+mod findings;
 mod handover;
 mod images;
 mod locking;
@@ -14,11 +15,14 @@ mod start;
 mod step;
 mod trial;
 mod volumes;
+mod wanted;
 
+pub use findings::Planner;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
 use draft::{Draft, World};
+use findings::Findings;
 use serde::Serialize;
 
 use crate::current::Current;
@@ -69,7 +73,12 @@ pub struct Input<'a> {
 
 /// Plans one round. Pure: the same input gives the same plan.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let mut draft = Draft::new(*input);
+    plan_on(input, Findings::default()).0
+}
+
+/// Plans one round on what was found out before about this target and these facts.
+fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
+    let mut draft = Draft::new(*input, findings);
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
         return draft.finish();

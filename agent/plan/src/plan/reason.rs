@@ -47,6 +47,7 @@ pub enum Reason {
     VolumeWouldLoseData { name: String, fields: Vec<String> },
     KeptForGrace { until_ms: Option<i64> },
     LeftForNow { what: String, error: String, retry_boot_ms: i64 },
+    NotKept { fields: Vec<String> },
     VariablePassedOver { why: String },
     WatchOnly { why: String },
     HandOver,
@@ -106,7 +107,9 @@ impl std::fmt::Display for Reason {
                 let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
                 write!(f, "waiting for {}{others} to be downloaded", named.join(", "))
             }
-            Reason::WaitingForTurn { at_a_time } => write!(f, "waiting for its turn: {at_a_time} images are downloaded at a time"),
+            Reason::WaitingForTurn { at_a_time } => {
+                write!(f, "waiting for its turn: {at_a_time} images are downloaded at a time")
+            }
             Reason::WaitingForDependency { service, condition } => write!(f, "waiting for {service} to be {condition}"),
             Reason::WaitingForNetwork { name } => write!(f, "waiting for network {name}"),
             Reason::WaitingForVolume { name } => write!(f, "waiting for volume {name}"),
@@ -124,6 +127,11 @@ impl std::fmt::Display for Reason {
                 fields.join(", ")
             ),
             Reason::LeftForNow { what, error, .. } => write!(f, "{what} cannot be removed and is left for now: {error}"),
+            Reason::NotKept { fields } => write!(
+                f,
+                "its container was made as the target asks and yet differs in {}: the engine or the kernel does not keep that, so it is left as it is",
+                fields.join(", ")
+            ),
             Reason::VariablePassedOver { why } => f.write_str(why),
             Reason::KeptForGrace { until_ms: Some(_) } => {
                 f.write_str("volumes of an app that left the target are kept for the grace period")
@@ -163,6 +171,9 @@ impl Reason {
     /// Whether this is only worth knowing: the device is where it should be all the same.
     pub fn is_note(&self) -> bool {
         use Reason as R;
-        matches!(self, R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::VariablePassedOver { .. })
+        matches!(
+            self,
+            R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::NotKept { .. } | R::VariablePassedOver { .. }
+        )
     }
 }

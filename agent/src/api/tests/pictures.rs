@@ -131,7 +131,7 @@ pub(super) fn downloading() -> View {
     let wait = Wait {
         app: "kitchen".into(),
         service: Some("main".into()),
-        reason: Reason::WaitingForImages { missing: vec!["main".into()] },
+        reason: Reason::WaitingForImages { missing: vec!["main".into()].into() },
     };
     View {
         phase: Phase::Applying,

@@ -1,6 +1,7 @@
 //! Images: what the engine has, what they bring along, and their removal.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions};

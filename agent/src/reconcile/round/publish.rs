@@ -76,9 +76,6 @@ impl Reconciler {
         };
         let engine = self.away.as_ref().map(|away| format!("{}; containers go on, the agent keeps trying", away.error));
         let locks = self.locks_unread.as_ref().map(|outage| outage.error.clone());
-        [fault("engine", &engine), fault("database", &self.store_error), fault(LOCKS, &locks)]
-            .into_iter()
-            .flatten()
-            .collect()
+        [fault("engine", &engine), fault("database", &self.store_error), fault(LOCKS, &locks)].into_iter().flatten().collect()
     }
 }

@@ -162,6 +162,11 @@ fn container(id: &str, spec: ContainerSpec, image: ImageConfig) -> Container {
     }
 }
 
+/// The specification, to be changed.
+fn open(container: &mut Container) -> &mut ContainerSpec {
+    Arc::make_mut(&mut container.spec)
+}
+
 fn on_supervisor_network(spec: &mut ContainerSpec) {
     spec.networks.insert(SUPERVISOR_NETWORK.into(), Endpoint::default());
 }
