@@ -5,6 +5,8 @@
 //! plan's own wake-up time comes. Nothing is carried over from round to round but failures, so a crash is a restart.
 
 mod announce;
+#[cfg(all(test, feature = "sandbox"))]
+mod bench;
 mod execute;
 mod failures;
 mod inputs;

@@ -6,6 +6,8 @@ mod facts;
 mod finish;
 mod observe;
 mod publish;
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;
 mod wake;
 
 use std::collections::BTreeMap;

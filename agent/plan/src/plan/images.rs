@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, World};
 use super::removal::Kept;
 use super::{Action, Reason};
+use crate::current::Image;
 use crate::memory::{ImageRecord, Remember};
 use crate::policy::Gate;
-use crate::target::{App, ImageRef, Release, Service};
+use crate::target::{App, ImageRef, Service};
 
 /// Asks for a service's image, if it may be downloaded now.
 pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
@@ -66,25 +67,18 @@ pub(super) fn delete_first<'w>(draft: &mut Draft<'w>, world: &World<'w>, app: &A
     any
 }
 
-/// Records images of a release that the engine has already (made by another agent, or preloaded): without a record the
-/// agent would never remove them.
-pub(super) fn adopt(draft: &mut Draft<'_>, world: &World<'_>, app: &App, release: &Release) {
-    for service in release.services.values() {
-        let Some(image) = world.image(&service.image) else { continue };
-        let known = draft.input.memory.images.get(&service.image.to_string());
-        if known.is_some_and(|record| record.engine_id == image.id) {
-            continue;
-        }
-        let record = ImageRecord {
-            image: service.image.clone(),
-            engine_id: image.id.clone(),
-            app_uuid: app.uuid.clone(),
-            service: service.name.clone(),
-            size_bytes: image.size_bytes,
-            pulled_ms: draft.input.now.wall_ms,
-        };
-        draft.step(Some(&app.name), Some(&service.name), Action::AdoptImage { record }, Reason::NotThereYet);
-    }
+/// Records a service's image that the engine has already (made by another agent, or preloaded) and that is not recorded as
+/// that: without a record the agent would never remove it.
+pub(super) fn adopt(draft: &mut Draft<'_>, app: &App, service: &Service, image: &Image) {
+    let record = ImageRecord {
+        image: service.image.clone(),
+        engine_id: image.id.clone(),
+        app_uuid: app.uuid.clone(),
+        service: service.name.clone(),
+        size_bytes: image.size_bytes,
+        pulled_ms: draft.input.now.wall_ms,
+    };
+    draft.step(Some(&app.name), Some(&service.name), Action::AdoptImage { record }, Reason::NotThereYet);
 }
 
 /// Gives up pulls of images that no app of the target asks for any more.

@@ -9,6 +9,8 @@ mod images;
 mod locking;
 mod need;
 mod networks;
+#[cfg(test)]
+mod properties;
 mod reason;
 mod removal;
 mod start;

@@ -58,6 +58,6 @@ impl<'a> Wanted<'a> {
 
     /// The step that makes it.
     pub fn creation(&self, start: bool) -> Action {
-        Action::Create { spec: Box::new(self.spec().clone().marked()), start }
+        Action::Create { spec: Box::new(self.spec().clone()), start }
     }
 }

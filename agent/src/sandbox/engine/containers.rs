@@ -68,7 +68,10 @@ impl World {
         let no_image = || EngineError::NotFound { object: object(&spec.name), message: format!("No such image: {}", spec.image) };
         let image_id = self.resolve_image(&spec.image).ok_or_else(no_image)?;
         let image = self.images.get(&image_id).ok_or_else(no_image)?;
-        let (merged, program) = (effective(spec, &image_id, &image.config), image.program.clone());
+        let (mut merged, program) = (effective(spec, &image_id, &image.config), image.program.clone());
+        if let Some(dropped) = self.dropped {
+            dropped(&mut merged.options);
+        }
         self.check_mode(&merged)?;
         for network in merged.networks.keys() {
             self.check_network(&spec.name, network)?;

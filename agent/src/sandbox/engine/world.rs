@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use holdfast_plan::container::{ContainerName, ContainerSpec, ImageConfig};
+use holdfast_plan::container::{ContainerName, ContainerSpec, ImageConfig, Options};
 use holdfast_plan::current::{Container, ContainerState, EngineState, Health, Image, Network, Volume};
 use tokio::time::Instant;
 
@@ -85,6 +85,7 @@ pub(super) struct World {
     pub connection: u64,
     pub disk_free_bytes: Option<u64>,
     pub other_supervisor: Option<String>,
+    pub dropped: Option<fn(&mut Options)>,
     pub pulls_running: u32,
     sequence: u64,
     /// Changes that nobody was told of yet.
@@ -106,6 +107,7 @@ impl World {
             connection: 0,
             disk_free_bytes: None,
             other_supervisor: None,
+            dropped: None,
             pulls_running: 0,
             sequence: 0,
             changes: Vec::new(),

@@ -21,13 +21,10 @@ impl<'a> Round<'a> {
         app: &'a App,
         release: &'a Release,
     ) -> Round<'a> {
-        images::adopt(draft, world, app, release);
         let volumes = volumes::plan_volumes(draft, world, app, release);
         let networks = networks::plan_networks(draft, world, app, release);
-        let mut by_service: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
-        for container in world.of_app(app.id) {
-            by_service.entry(&container.service).or_default().push(container);
-        }
+        let mut containers = world.of_app(app.id).to_vec();
+        containers.sort_by(|a, b| a.service.cmp(&b.service));
         let mut round = Round {
             app,
             release,
@@ -37,42 +34,37 @@ impl<'a> Round<'a> {
             supervisor,
             networks,
             volumes,
-            first_install: by_service.is_empty(),
+            first_install: containers.is_empty(),
         };
-        for service in release.services.values() {
-            let containers = by_service.remove(service.name.as_str()).unwrap_or_default();
-            round.add(draft, world, service, Present::of(containers));
+        // Both in the order of their services' names.
+        let mut containers = containers.into_iter().peekable();
+        let mut candidates = Vec::with_capacity(release.services.len());
+        for (name, service) in &release.services {
+            while let Some(container) = containers.next_if(|container| container.service < *name) {
+                round.surplus.push((container, Reason::NotWantedAnyMore));
+            }
+            let mut own = Vec::new();
+            while let Some(container) = containers.next_if(|container| container.service == *name) {
+                own.push(container);
+            }
+            let present = round.tell_apart(Present::of(own));
+            candidates.push((name.as_str(), candidate(draft, world, app, release, service, present)));
         }
-        let removed = by_service.into_values().flatten().map(|container| (container, Reason::NotWantedAnyMore));
-        round.surplus.extend(removed);
+        round.surplus.extend(containers.map(|container| (container, Reason::NotWantedAnyMore)));
+        round.candidates = candidates.into_iter().collect();
         round.assess(draft);
         round
     }
 
-    /// Takes in one service and tells its containers apart.
-    fn add<'w: 'a>(&mut self, draft: &Draft<'w>, world: &World<'w>, service: &'a Service, present: Present<'a>) {
+    /// Tells a service's containers apart and returns the one that counts.
+    fn tell_apart(&mut self, present: Present<'a>) -> Option<&'a Container> {
         for other in present.others {
             match present.newest {
                 Some(new) if other.handing_over && !new.handing_over => self.handing_over.push((other, new)),
                 _ => self.surplus.push((other, Reason::Duplicate)),
             }
         }
-        let input = draft.input;
-        let image = world.image(&service.image);
-        let engine_image = image.map(|image| image.id.as_str()).or_else(|| {
-            let recorded = input.memory.images.get(&service.image.to_string()).map(|record| record.engine_id.as_str());
-            recorded.filter(|id| !id.is_empty())
-        });
-        let candidate = Candidate {
-            service,
-            present: present.newest,
-            wanted: Wanted::new(self.app, self.release, service, input.facts, engine_image),
-            need: Need::Install,
-            unkept: Vec::new(),
-            has_image: image.is_some(),
-            stopped: !input.memory.stops.is_empty() && input.memory.stops.contains(&(self.app.id, service.name.clone())),
-        };
-        self.candidates.insert(&service.name, candidate);
+        present.newest
     }
 
     /// Decides what each service needs. A container that shares another's network stack goes with it.
@@ -116,5 +108,32 @@ impl<'a> Round<'a> {
         for candidate in self.candidates.values_mut() {
             candidate.wanted.partner = candidate.wanted.partner_service().and_then(|name| partners.get(name)).copied();
         }
+    }
+}
+
+/// One service with its container and its image.
+fn candidate<'a, 'w: 'a>(
+    draft: &mut Draft<'w>,
+    world: &World<'w>,
+    app: &'a App,
+    release: &'a Release,
+    service: &'a Service,
+    present: Option<&'a Container>,
+) -> Candidate<'a> {
+    let input = draft.input;
+    let image = world.image(&service.image);
+    let recorded = input.memory.images.get(&service.image.to_string()).map(|record| record.engine_id.as_str());
+    if let Some(image) = image.filter(|image| recorded != Some(image.id.as_str())) {
+        images::adopt(draft, app, service, image);
+    }
+    let engine_image = image.map(|image| image.id.as_str()).or(recorded.filter(|id| !id.is_empty()));
+    Candidate {
+        service,
+        present,
+        wanted: Wanted::new(app, release, service, input.facts, engine_image),
+        need: Need::Install,
+        unkept: Vec::new(),
+        has_image: image.is_some(),
+        stopped: !input.memory.stops.is_empty() && input.memory.stops.contains(&(app.id, service.name.clone())),
     }
 }
