@@ -2,6 +2,7 @@
 //! says; what they print is made by pure functions in `render`.
 
 mod arguments;
+mod db;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
@@ -60,6 +61,9 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The database: checks, copies, what was set aside.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
@@ -95,6 +99,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
     }
@@ -127,6 +132,14 @@ mod tests {
             "update --force --cancel",
             "target show",
             "lock list --json",
+            "db check --data-dir /d --database /d/x.sqlite --json",
+            "db backup",
+            "db list",
+            "db restore database-000001-20260102T030405Z-v1.sqlite",
+            "db vacuum",
+            "db checkpoint",
+            "db migrate",
+            "db migrate --to 1",
             "healthy",
             "version --json",
         ] {

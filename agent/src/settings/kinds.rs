@@ -46,6 +46,14 @@ pub(super) fn duration_between(least: Duration, most: Duration) -> impl Fn(&str)
     }
 }
 
+/// A whole number within bounds.
+pub(super) fn number_between(least: usize, most: usize) -> impl Fn(&str) -> Checked<usize> + Copy {
+    move |text| match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("a number from {least} to {most}")),
+    }
+}
+
 /// Text for a header or a path: not empty, printable ASCII without spaces.
 pub(super) fn token(text: &str) -> Checked<String> {
     let plain = !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES && text.bytes().all(|b| b.is_ascii_graphic());

@@ -2,6 +2,8 @@
 
 use super::change::{Change, Loaded};
 use super::error::StoreError;
+use super::outcome::Recovery;
+use super::task::Task;
 
 /// How the database is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +20,48 @@ pub struct StoreHealth {
     pub size_bytes: u64,
     /// The last error, if it still stands.
     pub error: Option<String>,
+    /// What had to be done at this start before it could be opened.
+    pub recovery: Option<Recovery>,
+    /// Verified copies, newest first.
+    pub backups: Vec<BackupInfo>,
+}
+
+/// A verified copy of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BackupInfo {
+    /// Path of the file.
+    pub path: String,
+    /// When it was taken, ms since 1970; `None` when the clock was not set then.
+    pub taken_ms: Option<i64>,
+    /// Schema version.
+    pub schema: u32,
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether it is, as far as was looked, a good one.
+    pub verified: bool,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Done {
+    /// Whether all is well.
+    pub ok: bool,
+    /// What was done and found, in a sentence.
+    pub text: String,
+    /// What is wrong, for a check.
+    pub findings: Vec<String>,
+    /// The copy that was made, or all copies.
+    pub backups: Vec<BackupInfo>,
+    /// Folders of what was set aside, newest first.
+    pub set_aside: Vec<String>,
+}
+
+impl Done {
+    /// All is well.
+    pub(super) fn well(text: String) -> Done {
+        Done { ok: true, text, ..Done::default() }
+    }
 }
 
 /// The store.
@@ -36,4 +80,13 @@ pub trait Store: Send + Sync {
 
     /// How the database is.
     async fn health(&self) -> StoreHealth;
+
+    /// Works on the database file: a check, a copy and the like.
+    ///
+    /// # Errors
+    /// When it cannot be done, and for a store without a file.
+    async fn upkeep(&self, task: Task) -> Result<Done, StoreError> {
+        let _ = task;
+        Err(StoreError::Failed { path: "memory".to_owned(), message: "there is no file to work on".to_owned() })
+    }
 }

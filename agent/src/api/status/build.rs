@@ -185,5 +185,6 @@ fn database(health: StoreHealth) -> Database {
         journal_mode: health.journal_mode,
         size_bytes: health.size_bytes,
         error: health.error,
+        recovery: health.recovery,
     }
 }

@@ -9,6 +9,7 @@ pub(super) use build::{refused_rows, status};
 use serde::{Deserialize, Serialize};
 
 use super::moment::{Ago, Ahead};
+use crate::store::Recovery;
 
 /// The state of the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -290,4 +291,6 @@ pub struct Database {
     pub size_bytes: u64,
     /// The last error, if it still stands.
     pub error: Option<String>,
+    /// What had to be done at this start before it could be opened.
+    pub recovery: Option<Recovery>,
 }

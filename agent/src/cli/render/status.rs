@@ -67,6 +67,9 @@ fn device(page: &mut Page, status: &Status) {
         page.field("", &format!("the cloud refuses reports of: {}", cloud.report_refused_apps.join(", ")));
     }
     page.field("Database", &database_text(&status.database));
+    if let Some(recovery) = &status.database.recovery {
+        page.field("", &recovery.message);
+    }
 }
 
 fn device_text(row: &DeviceRow) -> String {
