@@ -1,6 +1,6 @@
 //! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
 
-mod database;
+mod done;
 mod locks;
 mod page;
 mod plan;
@@ -8,7 +8,7 @@ mod status;
 mod table;
 mod words;
 
-pub(super) use database::done;
+pub(super) use done::done;
 pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
