@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use cloud::FromConfigJson;
 use given::Given;
-use kinds::{absolute_path, duration_between, engine_address, label, listen_address};
+use kinds::{absolute_path, days_between, duration_between, engine_address, label, listen_address};
 
 /// Everything the agent is told, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,8 @@ pub struct Settings {
     pub poll_jitter: Duration,
     /// Least time between reports, 100 ms to a day.
     pub report_interval: Duration,
+    /// How long events are kept in the database, 1 day to 10 years.
+    pub event_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
     /// The cloud, from config.json.
@@ -91,6 +93,7 @@ impl Default for Settings {
             poll_interval_origin: Origin::Default,
             poll_jitter: Duration::from_secs(60),
             report_interval: Duration::from_secs(10),
+            event_retention: 7 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
             cloud: CloudSettings::default(),
             scope: None,
@@ -164,6 +167,7 @@ impl Settings {
         let grace = duration_between(Duration::ZERO, 3650 * DAY);
         let jitter = duration_between(Duration::ZERO, DAY);
         let report = duration_between(Duration::from_millis(100), DAY);
+        let retention = given.get(None, "LOG_RETENTION_DAYS", days_between(1, 3650))?;
         Ok(Settings {
             poll_interval,
             poll_interval_origin,
@@ -175,6 +179,7 @@ impl Settings {
                 report,
                 self.report_interval,
             )?,
+            event_retention: retention.map_or(self.event_retention, |(value, _)| value),
             ..self
         })
     }

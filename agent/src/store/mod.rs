@@ -1,4 +1,5 @@
-//! What the device cannot get back: one SQLite file, three calls (`load`, `commit`, `health`).
+//! What the device cannot get back: one SQLite file, behind `load` and `commit`; and what people ask
+//! of it: how it is, what happened, past states.
 //!
 //! ```text
 //! SqliteStore ── commands ──▶ writer thread: data directory's lock, the one connection
@@ -13,10 +14,14 @@
 mod change;
 mod data_dir;
 mod error;
+mod figures;
+mod flash;
 mod inline;
 mod interface;
+mod journal;
 pub mod migrations;
 mod open;
+mod reading;
 mod sqlite;
 mod tables;
 mod writer;
@@ -24,7 +29,9 @@ mod writer;
 pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget};
 pub use data_dir::DataLock;
 pub use error::StoreError;
+pub use flash::{Writes, Written, WrittenOnDay};
 pub use inline::{InlineFailure, InlineStore};
-pub use interface::{Store, StoreHealth};
+pub use interface::{BackupInfo, Figures, Snapshot, SnapshotKind, Store, StoreHealth};
 pub use open::APPLICATION_ID;
+pub use reading::history_of;
 pub use sqlite::SqliteStore;

@@ -1,17 +1,21 @@
 //! The store in an SQLite file.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Change, Loaded};
 use super::data_dir::DataLock;
 use super::error::StoreError;
-use super::interface::{Store, StoreHealth};
+use super::interface::{Figures, Snapshot, Store, StoreHealth};
+use super::journal::Journal;
 use super::open::open;
-use super::writer::{Command, Writer};
+use super::writer::{Command, Writer, locked};
 use crate::clock::{Clock, SystemClock};
+use crate::events::Event;
 
 /// Commands that may wait for the thread; more wait at their sender.
 const WAITING_COMMANDS: usize = 64;
@@ -24,6 +28,7 @@ pub struct SqliteStore {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
+    journal: Arc<Mutex<Journal>>,
 }
 
 impl SqliteStore {
@@ -37,11 +42,17 @@ impl SqliteStore {
     pub fn open(data_dir: &Path, database: &Path) -> Result<SqliteStore, StoreError> {
         let lock = DataLock::take(data_dir)?;
         let opened = open(database, SystemClock.now().wall_ms)?;
-        let writer = Writer::new(opened, database.to_owned(), lock);
+        let journal = Arc::new(Mutex::new(Journal::default()));
+        let writer = Writer::new(opened, database.to_owned(), lock, journal.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(receiver));
         let thread = thread.map_err(|error| StoreError::io(database, "its thread cannot be started", &error))?;
-        Ok(SqliteStore { commands: Some(commands), thread: Some(thread), path: database.to_owned() })
+        Ok(SqliteStore { commands: Some(commands), thread: Some(thread), path: database.to_owned(), journal })
+    }
+
+    /// How long events are kept.
+    pub fn keep_events(&self, retention: Duration) {
+        locked(&self.journal).retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
@@ -71,6 +82,26 @@ impl Store for SqliteStore {
             error: Some(error.to_string()),
             ..StoreHealth::default()
         })
+    }
+
+    fn note(&self, event: &Event) {
+        locked(&self.journal).add(event, SystemClock.now().boot_ms);
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Flush { reply }).await?
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Tidy { reply }).await?
+    }
+
+    async fn history(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.ask(|reply| Command::History { reply }).await?
+    }
+
+    async fn figures(&self) -> Result<Figures, StoreError> {
+        self.ask(|reply| Command::Figures { reply }).await?
     }
 }
 

@@ -19,12 +19,15 @@ pub struct Migration {
 }
 
 /// The steps this agent knows, in order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "foundation",
-    up: include_str!("001-foundation/up.sql"),
-    down: include_str!("001-foundation/down.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "foundation",
+        up: include_str!("001-foundation/up.sql"),
+        down: include_str!("001-foundation/down.sql"),
+    },
+    Migration { version: 2, name: "history", up: include_str!("002-history/up.sql"), down: include_str!("002-history/down.sql") },
+];
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS migration (
   version    INTEGER NOT NULL PRIMARY KEY CHECK (version > 0),
