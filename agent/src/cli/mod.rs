@@ -126,6 +126,8 @@ mod tests {
             "plan -",
             "update --force --cancel",
             "target show",
+            "target history",
+            "target history --database /data/database.sqlite --json",
             "lock list --json",
             "healthy",
             "version --json",
