@@ -5,6 +5,7 @@
 mod forward;
 mod parts;
 mod picture;
+mod record;
 mod upkeep;
 
 use std::sync::Arc;
@@ -165,6 +166,12 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
+    let recorder = record::Recorder {
+        store: store.clone(),
+        views: wires.view.subscribe(),
+        events: wires.events.subscribe(),
+        shutdown: wires.shutdown.subscribe(),
+    };
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
@@ -173,6 +180,7 @@ fn spawn_loops(
         tick: wires.tick,
         shutdown: wires.shutdown.subscribe(),
     };
+    loops.spawn(recorder.run());
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
     let Some(parts::CloudLinks { cloud, logs }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -49,6 +49,8 @@ async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
     let route = find(request.method(), request.uri().path())?;
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
+    let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wants_json = accepted.to_ascii_lowercase().contains("application/json");
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -59,7 +61,7 @@ async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
         BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
         BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
     };
-    (route.handler)(Call { state: service.state.clone(), body, content_type }).await
+    (route.handler)(Call { state: service.state.clone(), body, content_type, wants_json }).await
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.

@@ -53,7 +53,10 @@ pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> an
         let place = place(settings);
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open_at(place)).await;
         let error = match opened.context("opening the database broke off")? {
-            Ok(store) => return Ok(Some(Arc::new(store))),
+            Ok(store) => {
+                store.keep_events(settings.event_retention);
+                return Ok(Some(Arc::new(store)));
+            }
             Err(error @ StoreError::Held { .. }) => return Err(error.into()),
             Err(error) => error.to_string(),
         };

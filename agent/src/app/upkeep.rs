@@ -123,7 +123,7 @@ fn first_backup(health: &StoreHealth, interval: Duration, now: Now) -> Option<Du
     if interval.is_zero() {
         return None;
     }
-    let newest = health.backups.first().and_then(|backup| backup.taken_ms);
+    let newest = health.newest_backup.as_ref().and_then(|backup| backup.taken_ms);
     let age = now.wall_ms.zip(newest).and_then(|(now, taken)| u64::try_from(now - taken).ok()).map(Duration::from_millis);
     let wait = age.map_or(Duration::ZERO, |age| interval.saturating_sub(age));
     Some(wait.clamp(SETTLING.min(interval), interval))
@@ -139,7 +139,7 @@ mod tests {
 
     fn wait(taken_ms: Option<Option<i64>>, wall_ms: Option<i64>, interval: Duration) -> Option<Duration> {
         let backup = |taken_ms| BackupInfo { taken_ms, ..BackupInfo::default() };
-        let health = StoreHealth { backups: taken_ms.map(backup).into_iter().collect(), ..StoreHealth::default() };
+        let health = StoreHealth { newest_backup: taken_ms.map(backup), ..StoreHealth::default() };
         first_backup(&health, interval, Now { wall_ms, machine_ms: 5, boot_ms: 5 })
     }
 

@@ -131,6 +131,8 @@ mod tests {
             "plan -",
             "update --force --cancel",
             "target show",
+            "target history",
+            "target history --database /data/database.sqlite --json",
             "lock list --json",
             "db check --data-dir /d --database /d/x.sqlite --json",
             "db backup",

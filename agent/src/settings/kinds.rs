@@ -54,6 +54,15 @@ pub(super) fn number_between(least: usize, most: usize) -> impl Fn(&str) -> Chec
     }
 }
 
+/// A whole number of days within bounds.
+pub(super) fn days_between(least: u32, most: u32) -> impl Fn(&str) -> Checked<Duration> + Copy {
+    const DAY_SECONDS: u64 = 86_400;
+    move |text| match text.trim().parse() {
+        Ok(days) if (least..=most).contains(&days) => Ok(Duration::from_secs(u64::from(days) * DAY_SECONDS)),
+        _ => Err(format!("a whole number of days from {least} to {most}")),
+    }
+}
+
 /// Text for a header or a path: not empty, printable ASCII without spaces.
 pub(super) fn token(text: &str) -> Checked<String> {
     let plain = !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES && text.bytes().all(|b| b.is_ascii_graphic());

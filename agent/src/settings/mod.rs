@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use cloud::FromConfigJson;
 use given::Given;
-use kinds::{absolute_path, duration_between, engine_address, label, listen_address, number_between};
+use kinds::{absolute_path, days_between, duration_between, engine_address, label, listen_address, number_between};
 
 /// Everything the agent is told, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,8 @@ pub struct Settings {
     pub backup_keep: usize,
     /// How long backups are kept, an hour to 10 years.
     pub backup_age: Duration,
+    /// How long events are kept in the database, 1 day to 10 years.
+    pub event_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
     /// The cloud, from config.json.
@@ -100,6 +102,7 @@ impl Default for Settings {
             backup_interval: DAY,
             backup_keep: 7,
             backup_age: 30 * DAY,
+            event_retention: 7 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
             cloud: CloudSettings::default(),
             scope: None,
@@ -174,6 +177,7 @@ impl Settings {
         let grace = duration_between(Duration::ZERO, 3650 * DAY);
         let jitter = duration_between(Duration::ZERO, DAY);
         let report = duration_between(Duration::from_millis(100), DAY);
+        let retention = given.get(None, "LOG_RETENTION_DAYS", days_between(1, 3650))?;
         Ok(Settings {
             poll_interval,
             poll_interval_origin,
@@ -185,6 +189,7 @@ impl Settings {
                 report,
                 self.report_interval,
             )?,
+            event_retention: retention.map_or(self.event_retention, |(value, _)| value),
             ..self
         })
     }

@@ -18,6 +18,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::data_dir::{beside, ensure_folder};
 use super::error::StoreError;
+use super::figures;
 use super::integrity::{self, Depth, Verdict};
 use super::interface::BackupInfo;
 use super::migrations::{MIGRATIONS, recorded_version, version};
@@ -94,8 +95,8 @@ fn copy(connection: &Connection, partial: &Path) -> Result<(), StoreError> {
     synced.map_err(|error| StoreError::io(partial, "it cannot be made durable", &error))?;
     verify(partial)
         .map_err(|why| StoreError::failed(partial, format!("the copy is not what it should be ({why}); none was kept")))?;
-    let counted = connect_to_read(partial).and_then(|copied| integrity::counts(&copied)).map_err(failed)?;
-    if counted != integrity::counts(connection).map_err(failed)? {
+    let counted = connect_to_read(partial).and_then(|copied| figures::rows(&copied)).map_err(failed)?;
+    if counted != figures::rows(connection).map_err(failed)? {
         return Err(StoreError::failed(partial, "the copy has not the rows the database has; it was not kept"));
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! Whether a database is whole, and what stands in it: checks that end within a time, counts, a fingerprint.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -99,16 +98,6 @@ pub(super) fn decode(connection: &Connection) -> rusqlite::Result<()> {
     if owners.is_empty() { tables::load(connection, "", "").map(drop) } else { Ok(()) }
 }
 
-/// Rows of every table.
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
-    for table in table_names(connection)? {
-        let rows: i64 = connection.query_row(&format!("SELECT count(*) FROM {}", quoted(&table)), [], |row| row.get(0))?;
-        counts.insert(table, u64::try_from(rows).unwrap_or(0));
-    }
-    Ok(counts)
-}
-
 /// A hash over everything that stands in the tables: equal content, equal fingerprint.
 pub(super) fn fingerprint(connection: &Connection) -> rusqlite::Result<[u8; 32]> {
     let mut hash = Context::new(&SHA256);
@@ -171,7 +160,6 @@ mod tests {
             assert_ne!(fingerprint(&two).unwrap(), same, "{change}");
             two.execute_batch("DELETE FROM a; DELETE FROM \"b\"\"c\"; INSERT INTO a VALUES (1, 'one')").unwrap();
         }
-        assert_eq!(counts(&one).unwrap(), [("a".to_owned(), 1), ("b\"c".to_owned(), 0)].into());
     }
 
     #[test]

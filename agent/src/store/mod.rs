@@ -1,4 +1,5 @@
-//! What the device cannot get back: one SQLite file, three calls (`load`, `commit`, `health`).
+//! What the device cannot get back: one SQLite file, behind `load` and `commit`; and what people ask
+//! of it: how it is, what happened, past states.
 //!
 //! ```text
 //! SqliteStore ── commands ──▶ writer thread: data directory's lock, the one connection
@@ -21,14 +22,18 @@ mod backup;
 mod change;
 mod data_dir;
 mod error;
+mod figures;
+mod flash;
 mod inline;
 mod integrity;
 mod interface;
+mod journal;
 pub mod migrations;
 mod offline;
 mod open;
 mod outcome;
 mod place;
+mod reading;
 mod recover;
 mod sqlite;
 mod tables;
@@ -39,11 +44,13 @@ mod writer;
 pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget};
 pub use data_dir::DataLock;
 pub use error::StoreError;
+pub use flash::{Writes, Written, WrittenOnDay};
 pub use inline::{InlineFailure, InlineStore};
-pub use interface::{BackupInfo, Done, Store, StoreHealth};
+pub use interface::{BackupInfo, Done, Figures, Snapshot, SnapshotKind, Store, StoreHealth};
 pub use offline::{revert_to, work_on_file};
 pub use open::APPLICATION_ID;
 pub use outcome::{Outcome, Recovery};
 pub use place::Place;
+pub use reading::history_of;
 pub use sqlite::SqliteStore;
 pub use task::{Keep, Task};

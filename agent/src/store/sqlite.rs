@@ -1,21 +1,24 @@
 //! The store in an SQLite file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change::{Change, Loaded};
 use super::data_dir::DataLock;
 use super::error::StoreError;
-use super::interface::{Done, Store, StoreHealth};
+use super::interface::{Done, Figures, Snapshot, Store, StoreHealth};
+use super::journal::Journal;
 use super::open::open;
 use super::outcome::Recovery;
 use super::place::Place;
 use super::task::Task;
-use super::writer::{Command, Writer};
+use super::writer::{Command, Writer, locked};
 use crate::clock::{Clock, SystemClock};
+use crate::events::Event;
 
 /// Commands that may wait for the thread; more wait at their sender.
 const WAITING_COMMANDS: usize = 64;
@@ -31,6 +34,7 @@ pub struct SqliteStore {
     recovery: Option<Recovery>,
     fully_checked: bool,
     reopen: Arc<watch::Sender<bool>>,
+    journal: Arc<Mutex<Journal>>,
 }
 
 impl SqliteStore {
@@ -55,12 +59,13 @@ impl SqliteStore {
         let path = place.database.clone();
         let opened = open(&place, SystemClock.now())?;
         let (recovery, fully_checked) = (opened.recovery.clone(), opened.fully_checked);
+        let journal = Arc::new(Mutex::new(Journal::default()));
         let reopen = Arc::new(watch::Sender::new(false));
-        let writer = Writer::new(opened, place, lock, reopen.clone());
+        let writer = Writer::new(opened, place, lock, journal.clone(), reopen.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(receiver));
         let thread = thread.map_err(|error| StoreError::io(&path, "its thread cannot be started", &error))?;
-        Ok(SqliteStore { commands: Some(commands), thread: Some(thread), path, recovery, fully_checked, reopen })
+        Ok(SqliteStore { commands: Some(commands), thread: Some(thread), path, recovery, fully_checked, reopen, journal })
     }
 
     /// What had to be done before the database could be opened.
@@ -76,6 +81,11 @@ impl SqliteStore {
     /// Turns true when the database has to be opened anew: it was found damaged, or another is to take its place.
     pub fn reopen(&self) -> watch::Receiver<bool> {
         self.reopen.subscribe()
+    }
+
+    /// How long events are kept.
+    pub fn keep_events(&self, retention: Duration) {
+        locked(&self.journal).retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
@@ -109,6 +119,26 @@ impl Store for SqliteStore {
 
     async fn upkeep(&self, task: Task) -> Result<Done, StoreError> {
         self.ask(|reply| Command::Upkeep { task, reply }).await?
+    }
+
+    fn note(&self, event: &Event) {
+        locked(&self.journal).add(event, SystemClock.now().boot_ms);
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Flush { reply }).await?
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Tidy { reply }).await?
+    }
+
+    async fn history(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.ask(|reply| Command::History { reply }).await?
+    }
+
+    async fn figures(&self) -> Result<Figures, StoreError> {
+        self.ask(|reply| Command::Figures { reply }).await?
     }
 }
 

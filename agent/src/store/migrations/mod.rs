@@ -27,12 +27,15 @@ pub const MIGRATIONS: &[Migration] = STEPS;
 #[cfg(feature = "test-migration")]
 pub use next::MIGRATIONS;
 
-const STEPS: &[Migration] = &[Migration {
-    version: 1,
-    name: "foundation",
-    up: include_str!("001-foundation/up.sql"),
-    down: include_str!("001-foundation/down.sql"),
-}];
+const STEPS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "foundation",
+        up: include_str!("001-foundation/up.sql"),
+        down: include_str!("001-foundation/down.sql"),
+    },
+    Migration { version: 2, name: "history", up: include_str!("002-history/up.sql"), down: include_str!("002-history/down.sql") },
+];
 
 /// Stands in every database whose schema this agent made, whatever its header says.
 pub(super) const BOOKKEEPING_MARK: &str = "-- takes the step back; for agents that do not know it";

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::super::backup;
 use super::super::error::StoreError;
-use super::super::integrity;
+use super::super::figures;
 use super::super::migrations::{
     MIGRATIONS, MigrationError, has_schema_of, migrate, recorded_version, revert, steps_above, version,
 };
@@ -111,14 +111,14 @@ fn down(connection: &mut Connection, place: &Place, from: u32, now: Now) -> Resu
     let failed = |error: rusqlite::Error| Trouble::of(path, &error);
     let (copy, _) = backup::make(connection, place, true, now).map_err(|error| no_copy(place, &error))?;
     let steps = steps_above(connection, known).map_err(failed)?;
-    let before = integrity::counts(connection).map_err(failed)?;
+    let before = figures::rows(connection).map_err(failed)?;
     let ahead = |why: String| Trouble::Ahead { found: from, why };
     revert(connection, known).map_err(|error| match failure(&error) {
         // A full disk, for example: the same script may do later.
         Some(cause) if !is_statement_error(cause) => Trouble::of(path, cause),
         _ => ahead(error.to_string()),
     })?;
-    let after = integrity::counts(connection).map_err(failed)?;
+    let after = figures::rows(connection).map_err(failed)?;
     let steps: Vec<String> = steps.into_iter().map(|(version, name)| format!("{version} ({name})")).collect();
     let message = format!(
         "the database {} was a newer agent's, of schema version {from}; this agent knows {known} and took back {} with the scripts stored \
