@@ -20,9 +20,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::events::Event;
+use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Loaded, Store};
+use crate::store::{Loaded, Store, target_source};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -42,9 +44,13 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
     faults.extend(settings.config_file().settle());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = parts::target_source(&settings);
+    let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
-    let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let mut loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let told = import::at_start(&settings, &*store, &loaded, clock.now().wall_ms).await;
+    if told.changed {
+        loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
+    }
     let tools = parts::tools(&settings, store.clone(), clock.clone())?;
     let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
@@ -59,7 +65,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let shutdown = wires.shutdown.clone();
-    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
+    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some(), told.events);
     drop(loaded);
 
     let ended_alone = tokio::select! {
@@ -82,7 +88,7 @@ struct Wires {
     view: watch::Sender<Arc<crate::reconcile::View>>,
     cloud_view: watch::Sender<CloudView>,
     timing: watch::Sender<Timing>,
-    events: broadcast::Sender<crate::events::Event>,
+    events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
 }
@@ -124,6 +130,7 @@ fn spawn_loops(
     cloud: Option<parts::CloudLinks>,
     loaded: &Loaded,
     target_readable: bool,
+    news: Vec<Event>,
 ) {
     let (store, clock) = (tools.store.clone(), tools.clock.clone());
     let mut memory_known = loaded.clone();
@@ -133,6 +140,10 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
+    for event in news {
+        // Nobody listens yet only where nobody ever will.
+        let _ = wires.events.send(event);
+    }
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
