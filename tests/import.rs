@@ -1,94 +1,18 @@
 //! Changing agents: what an earlier one left is taken over, its files stay as they were, and nothing is half done.
-// needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use support::{App, Cloud, Container, Device, Engine, Release, Role, Service, Site, check, device_target, wait_for};
-
-const API_KEY: &str = "00112233445566778899aabbccddeeff";
+use support::{API_KEY, App, Cloud, Device, Release, Service, balena_database, check, content, device_target, stored, wait_for};
 
 /// An image reference the simulated engine can pull.
 fn image(digit: u8) -> String {
     format!("registry.example.com/v2/{digit:032x}@sha256:{digit:064x}")
-}
-
-/// The schema since M00012, as balena-supervisor's migrations leave it.
-const SCHEMA: &str = "
-    CREATE TABLE config (key varchar(255), value varchar(255), PRIMARY KEY (key));
-    CREATE TABLE deviceConfig (targetValues json);
-    CREATE TABLE app (id integer not null primary key autoincrement, name varchar(255), releaseId integer,
-      \"commit\" varchar(255), appId integer, services json, networks json, volumes json, source varchar(255),
-      uuid varchar(255), class varchar(255) DEFAULT 'fleet', isHost boolean DEFAULT '0', rejected boolean DEFAULT 0);
-    CREATE UNIQUE INDEX app_uuid_unique ON app (uuid);
-    CREATE TABLE image (id integer not null primary key autoincrement, name varchar(255), appId integer, serviceId integer,
-      serviceName varchar(255), imageId integer, releaseId integer, dockerImageId varchar(255), appUuid varchar(255),
-      \"commit\" varchar(255));
-    CREATE TABLE apiSecret (id integer not null primary key autoincrement, appId integer, key varchar(255), scopes varchar(255),
-      serviceName varchar(255));
-    CREATE TABLE currentCommit (id integer not null primary key, appId integer not null, \"commit\" varchar(255) not null);
-    CREATE TABLE knex_migrations (id integer not null primary key autoincrement, name varchar(255), batch integer,
-      migration_time datetime);
-    INSERT INTO knex_migrations (name, batch) VALUES ('M00012.js', 1);
-    INSERT INTO config VALUES ('name', 'a-device'), ('targetStateSet', 'true');
-    INSERT INTO deviceConfig VALUES ('{}');";
-
-/// Writes the database a balena-supervisor has that settled on this release.
-fn balena_database(device: &Device, cloud: &Cloud, app: &App, release: &Release) -> PathBuf {
-    let file = device.path("data/balena-supervisor/database.sqlite");
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let database = Connection::open(&file).unwrap();
-    database.execute_batch(SCHEMA).unwrap();
-    let entry = device_target(&[(app, release)], &[]);
-    let (commit, wanted) = entry["apps"][&app.uuid]["releases"].as_object().unwrap().iter().next().unwrap();
-    let service = |(name, service): (&String, &Value)| {
-        json!({ "appId": app.id, "appUuid": app.uuid, "releaseId": wanted["id"], "commit": commit, "serviceName": name,
-            "imageId": service["image_id"], "serviceId": service["id"], "image": service["image"], "running": true,
-            "environment": service["environment"], "labels": service["labels"], "composition": service["composition"] })
-    };
-    let services: Vec<Value> = wanted["services"].as_object().unwrap().iter().map(service).collect();
-    let insert = "INSERT INTO app (name, releaseId, \"commit\", appId, services, networks, volumes, source, uuid)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let values = rusqlite::params![
-        app.name,
-        wanted["id"].as_i64(),
-        commit,
-        app.id as i64,
-        json!(services).to_string(),
-        wanted["networks"].to_string(),
-        wanted["volumes"].to_string(),
-        cloud.url(),
-        app.uuid,
-    ];
-    database.execute(insert, values).unwrap();
-    for service in &services {
-        let row = rusqlite::params![service["image"].as_str(), app.id as i64, service["serviceName"].as_str(), app.uuid];
-        database.execute("INSERT INTO image (name, appId, serviceName, appUuid) VALUES (?1, ?2, ?3, ?4)", row).unwrap();
-    }
-    let secret = "INSERT INTO apiSecret (appId, serviceName, key, scopes) VALUES (?1, 'main', ?2, '[]')";
-    database.execute(secret, rusqlite::params![app.id as i64, API_KEY]).unwrap();
-    database.execute("INSERT INTO currentCommit VALUES (1, ?1, ?2)", rusqlite::params![app.id as i64, commit]).unwrap();
-    file
-}
-
-/// Name, content, mode and time of everything in a folder.
-fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>, u32, i64, i64)> {
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut all: Vec<_> = paths
-        .map(|path| {
-            let found = fs::metadata(&path).unwrap();
-            (path.clone(), fs::read(&path).unwrap(), found.mode(), found.mtime(), found.mtime_nsec())
-        })
-        .collect();
-    all.sort();
-    all
 }
 
 fn configure(device: &Device, cloud: &Cloud) {
@@ -96,12 +20,6 @@ fn configure(device: &Device, cloud: &Cloud) {
         "apiEndpoint": cloud.url(), "uuid": device.uuid, "deviceApiKey": device.key(), "deviceType": "generic-amd64",
         "deviceId": 1, "applicationId": 1, "registered_at": 1,
     }));
-}
-
-fn stored(device: &Device, sql: &str) -> Vec<String> {
-    let database = Connection::open(device.path("data/database.sqlite")).unwrap();
-    let mut select = database.prepare(sql).unwrap();
-    select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
 #[test]
@@ -202,70 +120,4 @@ fn a_named_file_is_imported_while_no_agent_runs_or_not_at_all() {
     let running = device.command(&["db", "import", &named_text, "--replace"]);
     assert!(running.code == 1 && running.stderr.contains("systemctl stop holdfast"), "{running:?}");
     assert!(running.stderr.contains(&format!("(pid {})", device.pid())), "{running:?}");
-}
-
-/// Containers as balena-supervisor leaves them: made by the agent's own first life, whose memory is then taken away. That
-/// both make the same containers is shown by the suite `adoption`.
-#[test]
-fn a_device_changes_agents_and_its_containers_do_not_notice() {
-    let Some(engine) = Engine::shared() else { return };
-    let main = Service::new(&engine.image(Role::Sleeps, "main"))
-        .label("io.balena.features.supervisor-api", "1")
-        .variable("COLOUR", "green")
-        .mount("data:/data");
-    let release = Release::new("first")
-        .service("main", main)
-        .service("other", Service::new(&engine.image(Role::Sleeps, "other")))
-        .volume("data");
-    let mut site = Site::on(&engine);
-    seed_key(&site);
-    site.want(&release);
-    site.join();
-    let before = site.wait_settled(&release);
-    assert_eq!(before[0].variable("BALENA_SUPERVISOR_API_KEY"), Some(API_KEY));
-    site.device.stop();
-    let ids = |containers: &[Container]| -> Vec<String> {
-        containers.iter().map(|c| format!("{} {} {}", c.id, c.name, c.started_at())).collect()
-    };
-
-    // Another agent's device from here on: its database, and nothing of ours.
-    fs::remove_dir_all(site.device.path("data")).unwrap();
-    let file = balena_database(&site.device, &site.cloud, &site.app, &release);
-    let original = content(file.parent().unwrap());
-    let polls = site.cloud.polls().len();
-    site.cloud.go_away();
-    site.device.start();
-    site.device.wait_status(&["poll_error"]);
-    wait_for("nothing to be left to do", || {
-        let plan = site.device.command(&["plan"]);
-        check(plan.stdout.contains("Nothing to do"), plan.stdout)
-    });
-    assert_eq!(ids(&engine.containers(&site.app)), ids(&before), "without the cloud");
-
-    site.cloud.heal();
-    site.want(&release);
-    let after = site.wait_settled(&release);
-    site.cloud.wait_polls(2);
-    let answered = site.cloud.polls()[polls..].iter().find(|poll| poll.status != 0).cloned().expect("a poll");
-    assert_eq!((answered.if_none_match, answered.status), (None, 200), "the first poll asks for a whole body");
-    assert_eq!(ids(&after), ids(&before), "with the cloud");
-    assert_eq!(content(file.parent().unwrap()), original);
-    site.device.stop();
-    let key = stored(&site.device, "SELECT key FROM api_key WHERE service = 'main'");
-    assert_eq!(key.iter().map(String::as_str).collect::<Vec<_>>(), [API_KEY]);
-    assert_eq!(
-        after[0].variable("BALENA_SUPERVISOR_API_KEY"),
-        Some(API_KEY),
-        "the key in the container is the one that is stored"
-    );
-}
-
-/// Gives the first life's service the key balena's database will say it has.
-fn seed_key(site: &Site<'_>) {
-    configure(&site.device, &site.cloud);
-    let file = balena_database(&site.device, &site.cloud, &site.app, &Release::new("none"));
-    Connection::open(&file).unwrap().execute("DELETE FROM app", []).unwrap();
-    let seeded = site.device.command(&["db", "import", &file.display().to_string()]);
-    assert_eq!(seeded.code, 0, "{seeded:?}");
-    fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
