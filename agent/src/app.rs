@@ -60,12 +60,12 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock, told.events);
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let shutdown = wires.shutdown.clone();
-    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some(), told.events);
+    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
 
     let ended_alone = tokio::select! {
@@ -91,10 +91,12 @@ struct Wires {
     events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
+    /// What happened before there was anybody to tell.
+    news: Vec<Event>,
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, news: Vec<Event>) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -105,6 +107,7 @@ impl Wires {
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
             shutdown: watch::Sender::new(false),
+            news,
         }
     }
 
@@ -130,7 +133,6 @@ fn spawn_loops(
     cloud: Option<parts::CloudLinks>,
     loaded: &Loaded,
     target_readable: bool,
-    news: Vec<Event>,
 ) {
     let (store, clock) = (tools.store.clone(), tools.clock.clone());
     let mut memory_known = loaded.clone();
@@ -140,7 +142,7 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
-    for event in news {
+    for event in wires.news {
         // Nobody listens yet only where nobody ever will.
         let _ = wires.events.send(event);
     }

@@ -37,7 +37,7 @@ impl<'a> Tables<'a> {
         let failed = |error: rusqlite::Error| self.failed(table, &error);
         let sql = format!("SELECT rowid AS \"#\", * FROM \"{table}\" ORDER BY rowid LIMIT {}", MOST_ROWS + 1);
         let mut select = self.connection.prepare(&sql).map_err(failed)?;
-        let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
         let mut found = select.query([]).map_err(failed)?;
         let mut rows = Vec::new();
         while let Some(row) = found.next().map_err(failed)? {
