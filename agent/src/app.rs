@@ -5,6 +5,8 @@
 mod forward;
 mod parts;
 mod picture;
+mod record;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -35,13 +37,28 @@ const QUEUE: usize = 16;
 /// Events a slow reader may fall behind by.
 const EVENTS: usize = 256;
 
-/// Runs the agent until SIGTERM or SIGINT. Containers go on without it.
+/// Why the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// The database has to be opened anew, and with it everything that was read from it: run it again.
+    Reopen,
+}
+
+/// How long the agent waits before it runs again, so that storage that fails all the time is not all it deals with.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs the agent until SIGTERM or SIGINT, or until its database has to be opened anew. Containers go on without it.
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
-    let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
+    let Some(opened) = parts::open_store(&settings, &mut signals).await? else { return Ok(Ending::Asked) };
+    let (mut reopen, recovery) = (opened.reopen(), opened.recovery().cloned());
+    let fully_checked = opened.fully_checked();
+    let store: Arc<dyn Store> = opened;
     faults.extend(settings.config_file().settle());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = target_source(&settings.cloud.api_endpoint).to_owned();
@@ -64,20 +81,36 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
-    let shutdown = wires.shutdown.clone();
+    let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
+    loops.spawn(upkeep::keep_up(upkeep::Upkeep {
+        store: store.clone(),
+        interval: settings.backup_interval,
+        fully_checked,
+        view: wires.view.subscribe(),
+        clock,
+        events: events.clone(),
+        shutdown: wires.shutdown.subscribe(),
+    }));
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
 
-    let ended_alone = tokio::select! {
-        name = signals.next() => { log::info!("{name}: ending, containers go on"); false }
-        _ = loops.join_next() => true,
+    if let Some(recovery) = recovery {
+        upkeep::recovered(&events, recovery, now);
+    }
+    let (ended_alone, ending) = tokio::select! {
+        name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
+        Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
+        _ = loops.join_next() => (true, Ending::Asked),
     };
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    Ok(())
+    if ending == Ending::Reopen {
+        tokio::time::sleep(REOPEN_PAUSE).await;
+    }
+    Ok(ending)
 }
 
 /// The channels between the loops.
@@ -146,6 +179,12 @@ fn spawn_loops(
         // Nobody listens yet only where nobody ever will.
         let _ = wires.events.send(event);
     }
+    let recorder = record::Recorder {
+        store: store.clone(),
+        views: wires.view.subscribe(),
+        events: wires.events.subscribe(),
+        shutdown: wires.shutdown.subscribe(),
+    };
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
@@ -154,6 +193,7 @@ fn spawn_loops(
         tick: wires.tick,
         shutdown: wires.shutdown.subscribe(),
     };
+    loops.spawn(recorder.run());
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
     let Some(parts::CloudLinks { cloud, logs }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.

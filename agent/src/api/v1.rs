@@ -7,11 +7,12 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::answer::{Outcome, Refusal, empty, json, text};
+use super::answer::{Outcome, Refusal, empty, json, json_as, text};
 use super::body::is_on;
 use super::release_state::{AppState, apps};
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Health};
+use super::status::database;
+use super::{ApiState, Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::reconcile::{Phase, Request, View};
@@ -58,9 +59,20 @@ pub(super) async fn health(state: &ApiState) -> (Health, StoreHealth) {
     (Health { healthy: reasons.is_empty(), reasons }, store.unwrap_or_default())
 }
 
+/// The verdict in balena's words; with its reasons and the state of the database for a client that accepts JSON.
 async fn healthy(call: Call) -> Outcome {
-    let (health, _) = health(&call.state).await;
-    Ok(if health.healthy { text(StatusCode::OK, "OK") } else { text(StatusCode::INTERNAL_SERVER_ERROR, "Unhealthy") })
+    let (health, store) = health(&call.state).await;
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    if call.wants_json {
+        return json_as(status, &HealthAnswer { health, database: database(store, call.state.now()) });
+    }
+    Ok(text(status, if status == StatusCode::OK { "OK" } else { "Unhealthy" }))
+}
+
+#[derive(Serialize)]
+struct HealthAnswer {
+    health: Health,
+    database: Database,
 }
 
 /// Looks at the cloud now: 204, or 202 when the device is told not to obey such calls (protocol §5).

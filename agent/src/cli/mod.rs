@@ -62,7 +62,7 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
-    /// The agent's database.
+    /// The database: checks, copies, what was set aside.
     #[command(subcommand)]
     Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
@@ -132,8 +132,18 @@ mod tests {
             "plan -",
             "update --force --cancel",
             "target show",
+            "target history",
+            "target history --database /data/database.sqlite --json",
             "lock list --json",
             "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
+            "db check --data-dir /d --database /d/x.sqlite --json",
+            "db backup",
+            "db list",
+            "db restore database-000001-20260102T030405Z-v1.sqlite",
+            "db vacuum",
+            "db checkpoint",
+            "db migrate",
+            "db migrate --to 1",
             "healthy",
             "version --json",
         ] {

@@ -39,6 +39,35 @@ async fn healthy_speaks_of_the_agent_only() {
 }
 
 #[tokio::test]
+async fn the_database_in_figures() {
+    let served = Given::default().serve().await;
+    let answer = served.get("/v3/db").await;
+    assert_eq!(
+        (&answer["pages"]["all"], &answer["pages"]["free"], &answer["rows"]),
+        (&json!(12), &json!(2), &json!({ "event": 9 }))
+    );
+    assert_eq!(answer["writes"]["since_start"]["target"], json!({ "times": 1, "bytes": 8240, "syncs": 1 }));
+    assert_eq!(answer["writes"]["days"][0]["date"], "2026-01-01");
+    assert_eq!((&answer["database"]["rows"], &answer["database"]["newest_backup"]["verified"]), (&json!(9), &json!(true)));
+    assert_eq!(served.get("/v3/status").await["database"], answer["database"]);
+    serde_json::from_value::<crate::api::DatabaseAnswer>(answer).unwrap();
+}
+
+#[tokio::test]
+async fn past_states_come_newest_first() {
+    let served = Given::default().serve().await;
+    let answer = served.get("/v3/target/history").await;
+    let row = |id: i64, kind: &str, state: Value| {
+        json!({
+            "id": id, "kind": kind, "taken": { "ago_ms": 5000, "utc": "2025-12-31T23:59:55.000Z" },
+            "source": null, "shortened": false, "state": state,
+        })
+    };
+    assert_eq!(answer, json!({ "snapshots": [row(2, "current", json!({ "apps": {} })), row(1, "target", json!({}))] }));
+    serde_json::from_slice::<crate::api::History>(answer.to_string().as_bytes()).unwrap();
+}
+
+#[tokio::test]
 async fn update_asks_for_a_poll() {
     let mut served = Given::default().serve().await;
     let reply = client::post(&served.socket, "/v1/update", "").await.unwrap();
