@@ -21,9 +21,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::events::Event;
+use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Loaded, Store};
+use crate::store::{Loaded, Store, target_source};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -43,9 +45,13 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
     faults.extend(settings.config_file().settle());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = parts::target_source(&settings);
+    let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
-    let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let mut loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let told = import::at_start(&settings, &*store, &loaded, clock.now().wall_ms).await;
+    if told.changed {
+        loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
+    }
     let tools = parts::tools(&settings, store.clone(), clock.clone())?;
     let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
@@ -55,7 +61,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock, told.events);
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
@@ -83,13 +89,15 @@ struct Wires {
     view: watch::Sender<Arc<crate::reconcile::View>>,
     cloud_view: watch::Sender<CloudView>,
     timing: watch::Sender<Timing>,
-    events: broadcast::Sender<crate::events::Event>,
+    events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
+    /// What happened before there was anybody to tell.
+    news: Vec<Event>,
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, news: Vec<Event>) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -100,6 +108,7 @@ impl Wires {
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
             shutdown: watch::Sender::new(false),
+            news,
         }
     }
 
@@ -140,6 +149,10 @@ fn spawn_loops(
         events: wires.events.subscribe(),
         shutdown: wires.shutdown.subscribe(),
     };
+    for event in wires.news {
+        // Nobody listens yet only where nobody ever will.
+        let _ = wires.events.send(event);
+    }
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,

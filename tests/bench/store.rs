@@ -145,7 +145,9 @@ fn latency(repeats: usize) {
 fn bare(path: &Path) -> Connection {
     let connection = Connection::open(path).expect("it opens");
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE target (id INTEGER PRIMARY KEY, body TEXT);")
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE target (id INTEGER PRIMARY KEY, body TEXT);",
+        )
         .expect("it is made");
     connection
 }

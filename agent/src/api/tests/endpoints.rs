@@ -47,7 +47,8 @@ async fn healthy_speaks_of_the_agent_only() {
     let reasons = closed.get("/v3/status").await["health"]["reasons"].clone();
     assert_eq!(reasons, json!(["the database /data/database.sqlite is not open: disk I/O error"]));
     // Who accepts JSON learns why.
-    let answer = raw(&closed.socket, "GET /v1/healthy HTTP/1.1\r\nhost: h\r\naccept: application/json\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        raw(&closed.socket, "GET /v1/healthy HTTP/1.1\r\nhost: h\r\naccept: application/json\r\nconnection: close\r\n\r\n").await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 500"), "{head}");
