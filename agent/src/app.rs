@@ -175,16 +175,16 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
-    for event in wires.news {
-        // Nobody listens yet only where nobody ever will.
-        let _ = wires.events.send(event);
-    }
     let recorder = record::Recorder {
         store: store.clone(),
         views: wires.view.subscribe(),
         events: wires.events.subscribe(),
         shutdown: wires.shutdown.subscribe(),
     };
+    for event in wires.news {
+        // Nobody listens yet only where nobody ever will.
+        let _ = wires.events.send(event);
+    }
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
