@@ -5,6 +5,7 @@
 mod forward;
 mod parts;
 mod picture;
+mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -20,6 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::host::ServiceManager;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store};
@@ -39,7 +41,8 @@ const EVENTS: usize = 256;
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
 pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
     let mut signals = parts::Signals::new()?;
-    let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
+    let manager = Arc::new(ServiceManager::from_environment(|name| std::env::var_os(name), std::process::id()));
+    let Some(store) = parts::open_store(&settings, &mut signals, &manager).await? else { return Ok(()) };
     faults.extend(settings.config_file().settle());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = parts::target_source(&settings);
@@ -54,18 +57,21 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager));
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let shutdown = wires.shutdown.clone();
+    loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
+    manager.ready();
 
     let ended_alone = tokio::select! {
         name = signals.next() => { log::info!("{name}: ending, containers go on"); false }
         _ = loops.join_next() => true,
     };
+    manager.stopping();
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
@@ -84,11 +90,12 @@ struct Wires {
     timing: watch::Sender<Timing>,
     events: broadcast::Sender<crate::events::Event>,
     tick: Arc<AtomicI64>,
+    tick_every: Duration,
     shutdown: watch::Sender<bool>,
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, tick_every: Duration) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -98,6 +105,7 @@ impl Wires {
             timing: watch::Sender::new(Timing::from(settings)),
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
+            tick_every,
             shutdown: watch::Sender::new(false),
         }
     }
@@ -139,6 +147,7 @@ fn spawn_loops(
         view: wires.view.clone(),
         events: wires.events,
         tick: wires.tick,
+        tick_every: wires.tick_every,
         shutdown: wires.shutdown.subscribe(),
     };
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());

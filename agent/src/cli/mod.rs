@@ -3,10 +3,14 @@
 
 mod arguments;
 #[cfg(feature = "sandbox")]
+mod completions;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
 mod healthy;
 mod lock;
+#[cfg(feature = "sandbox")]
+mod man;
 mod output;
 mod plan;
 mod render;
@@ -64,6 +68,12 @@ enum Command {
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
+    /// Print a shell's completion script.
+    #[cfg(feature = "sandbox")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    #[cfg(feature = "sandbox")]
+    Man,
 }
 
 /// Runs the command that the arguments name and says how it ended.
@@ -97,6 +107,10 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lock(command) => lock::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Completions(args) => completions::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Man => man::run(),
     }
 }
 
@@ -129,6 +143,10 @@ mod tests {
             "lock list --json",
             "healthy",
             "version --json",
+            #[cfg(feature = "sandbox")]
+            "completions bash",
+            #[cfg(feature = "sandbox")]
+            "man",
         ] {
             let arguments = std::iter::once("holdfast").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");

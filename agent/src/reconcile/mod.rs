@@ -13,6 +13,8 @@ mod request;
 mod round;
 mod running;
 mod space;
+#[cfg(feature = "sandbox")]
+mod stuck;
 mod view;
 
 pub use inputs::{Channels, Tools};
