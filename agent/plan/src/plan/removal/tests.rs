@@ -8,7 +8,7 @@ use crate::forecast::apply;
 use crate::memory::{Failure, ImageRecord, Memory, Rejected, Remember, Trial};
 use crate::plan::{Action, Input, Plan, Reason, plan};
 use crate::policy::{Now, Policy};
-use crate::target::{DeviceTarget, ImageRef, parse};
+use crate::target::{DeviceTarget, ImageRef, RefusedApp, parse};
 
 const DEVICE: &str = "00112233445566778899aabbccddeeff";
 const APP: &str = "aabbccddeeff00112233445566778899";
@@ -80,6 +80,14 @@ impl Device {
         panic!("the plan does not end: {:?}", self.plan());
     }
 
+    /// The first round of a download: the image is recorded before it is asked for.
+    fn with_download_recorded(mut self) -> Device {
+        for step in self.plan().steps.iter().filter(|step| matches!(step.action, Action::Remember { .. })) {
+            apply(&mut self.current, &mut self.memory, step, NOW);
+        }
+        self
+    }
+
     /// A record of an image, and the image itself where `present` says so.
     fn with_record(mut self, text: &str, id: &str, present: bool) -> Device {
         let record = ImageRecord {
@@ -125,6 +133,7 @@ fn superseded_images_go_once_the_new_release_runs() {
     let mut device = Device::at(main_at("one", '1'));
     assert_eq!(device.removed(), [""; 0]);
     device.target = main_at("two", '2');
+    let mut device = device.with_download_recorded();
     let fetch = device.plan();
     assert!(fetch.steps.iter().any(|step| matches!(step.action, Action::Fetch { .. })), "{fetch:?}");
     assert_eq!(device.removed(), [""; 0]);
@@ -137,6 +146,7 @@ fn superseded_images_go_once_the_new_release_runs() {
 fn a_download_without_room_frees_what_nothing_references_and_no_more() {
     let mut device = Device::at(main_at("one", '1')).with_record(&reference("old", '9'), "sha256:old", true);
     device.target = main_at("two", '2');
+    let device = device.with_download_recorded();
     assert_eq!(device.clone().with_failure('2', false).removed(), [""; 0], "another failure removes nothing");
     let mut device = device.with_failure('2', true);
     assert_eq!(device.removed(), [reference("old", '9')], "the running release's image stays");
@@ -262,7 +272,7 @@ fn a_record_with_another_engine_id_is_put_right() {
 fn one_content_under_several_names_is_pulled_once_and_found_under_all() {
     let two = target("one", &[("a", reference("a", '1'), json!({})), ("b", reference("b", '1'), json!({}))]);
     let empty = Device { memory: Memory { target_stored: true, ..Memory::default() }, target: two.clone(), ..Device::default() };
-    let fetches = empty.plan().steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. })).count();
+    let fetches = empty.with_download_recorded().plan().steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. })).count();
     assert_eq!(fetches, 1);
     let mut device = Device::at(two);
     assert_eq!(device.current.engine.images.len(), 1);
@@ -281,5 +291,19 @@ fn another_name_for_wanted_content_is_not_removed_from_under_it() {
     let id = device.memory.images[&wanted].engine_id.clone();
     // The same content pushed twice to one repository: removing the repository's references would take both.
     let device = device.with_record(&reference("main", '8'), &id, false);
+    assert_eq!(device.removed(), [""; 0]);
+}
+
+/// A refused app's images stay, also where their content has another app's name too.
+#[test]
+fn content_of_a_refused_app_is_not_removed_under_another_name() {
+    let mut device = Device::at(main_at("one", '1')).with_record(&reference("old", '9'), "sha256:shared", true);
+    let mut record = device.memory.images[&reference("old", '9')].clone();
+    record.image = image(&reference("of-the-refused", '9'));
+    record.app_uuid = "refused".into();
+    device.memory.apply(&Remember::Image(record));
+    assert_eq!(device.clone().removed().len(), 2, "without the refused app both names go");
+    let refused = RefusedApp { id: None, name: None, commit: None, offences: Vec::new() };
+    device.target.refused.insert("refused".into(), refused);
     assert_eq!(device.removed(), [""; 0]);
 }
