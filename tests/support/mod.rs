@@ -14,6 +14,7 @@ mod engine;
 mod history;
 mod http;
 mod images;
+mod machine;
 mod site;
 mod target;
 
@@ -24,6 +25,7 @@ pub use engine::{Engine, seconds_now};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
+pub use machine::{Booted, Machine};
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
 
