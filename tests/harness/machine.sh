@@ -38,7 +38,9 @@ MACHINE_MOUNTS='
   for node in null zero full random urandom tty; do
     : >"$MACHINE/dev/$node"; mount --bind "/dev/$node" "$MACHINE/dev/$node"
   done
-  mkdir "$MACHINE/dev/shm"
+  mkdir "$MACHINE/dev/shm" "$MACHINE/dev/pts"
+  mount -t devpts devpts "$MACHINE/dev/pts" -o newinstance,ptmxmode=666,mode=620
+  ln -s pts/ptmx "$MACHINE/dev/ptmx"
   shift
 '
 
@@ -79,5 +81,5 @@ machine_boot() {
       pivot_root . .below
       umount -l .below
       exec env -i container=holdfast-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        /lib/systemd/systemd --log-target=console --show-status=1' machine "$1" "$2"
+        /lib/systemd/systemd' machine "$1" "$2"
 }

@@ -25,7 +25,7 @@ pub use engine::{Engine, seconds_now};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
-pub use machine::{Booted, Machine};
+pub use machine::{Booted, Machine, install as machine_install};
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
 
