@@ -42,6 +42,8 @@ pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
     environment: BTreeMap<&'static str, OsString>,
+    /// What is run: the binary, with what runs it before it where this processor cannot.
+    program: Vec<OsString>,
     agent: Option<Child>,
 }
 
@@ -73,7 +75,13 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, agent: None }
+        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], agent: None }
+    }
+
+    /// Another program than the one under test, with what runs it.
+    pub fn running(mut self, program: Vec<OsString>) -> Device {
+        self.program = program;
+        self
     }
 
     /// Writes config.json for a cloud and starts the agent.
@@ -132,7 +140,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(binary()).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.program).arg("run");
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
@@ -211,9 +219,9 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program[0]);
         self.equip(&mut command);
-        let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
+        let output = command.args(&self.program[1..]).args(arguments).stdin(Stdio::null()).output().expect("the command starts");
         Answer {
             code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -17,6 +17,7 @@ mod images;
 mod machine;
 mod site;
 mod target;
+mod tls;
 
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
@@ -28,6 +29,7 @@ pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
+pub use tls::{Certificates, TlsFront};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
