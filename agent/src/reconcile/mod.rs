@@ -13,6 +13,7 @@ mod request;
 mod round;
 mod running;
 mod space;
+mod step_error;
 #[cfg(feature = "sandbox")]
 mod stuck;
 mod view;
