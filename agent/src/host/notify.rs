@@ -90,7 +90,7 @@ fn connect(name: &[u8]) -> io::Result<(UnixDatagram, SocketAddr)> {
 
 /// A line break would begin another assignment, and texts come from engines and clouds.
 fn one_line(text: &str) -> String {
-    let end = text.floor_char_boundary(STATUS_LIMIT_BYTES);
+    let end = (0..=STATUS_LIMIT_BYTES.min(text.len())).rfind(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
