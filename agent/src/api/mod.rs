@@ -46,6 +46,7 @@ pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead};
 pub use planned::{PlanAnswer, PlannedStep};
+pub(crate) use sentence::phase_sentence;
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
