@@ -169,6 +169,20 @@ fn a_start_adds_only_what_differs() {
 }
 
 #[test]
+fn a_settled_device_writes_nothing_however_often_it_polls() {
+    let site = Site::settled();
+    wait_for("the agent to come to rest", || {
+        let before = site.device.data_files();
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        check(site.device.data_files() == before, "it still writes")
+    });
+    let (files, written, polls) = (site.device.data_files(), site.written(), site.cloud.polls().len());
+    wait_for("ten polls", || check(site.cloud.polls().len() > polls + 10, site.cloud.polls().len()));
+    assert_eq!(site.device.data_files(), files);
+    assert_eq!(site.written(), written);
+}
+
+#[test]
 fn the_database_is_described() {
     let site = Site::settled();
     let db = site.device.get("/v3/db").json();

@@ -42,7 +42,8 @@ pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
     environment: BTreeMap<&'static str, OsString>,
-    binary: OsString,
+    /// What is run: the binary, with what runs it before it where this processor cannot.
+    program: Vec<OsString>,
     /// What the agent is started through, for example as another user.
     through: Vec<&'static str>,
     agent: Option<Child>,
@@ -76,7 +77,13 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, binary: binary(), through: Vec::new(), agent: None }
+        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], through: Vec::new(), agent: None }
+    }
+
+    /// Another program than the one under test, with what runs it.
+    pub fn running(mut self, program: Vec<OsString>) -> Device {
+        self.program = program;
+        self
     }
 
     /// Writes config.json for a cloud and starts the agent.
@@ -109,7 +116,7 @@ impl Device {
 
     /// Changes the agent to another build of it.
     pub fn change_agent(&mut self, binary: impl Into<OsString>) {
-        self.binary = binary.into();
+        self.program = vec![binary.into()];
     }
 
     /// Starts the agent through another command from now on.
@@ -145,7 +152,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).arg(&self.binary).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg("run");
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
@@ -224,9 +231,9 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.program[0]);
         self.equip(&mut command);
-        let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
+        let output = command.args(&self.program[1..]).args(arguments).stdin(Stdio::null()).output().expect("the command starts");
         Answer {
             code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

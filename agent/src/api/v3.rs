@@ -10,11 +10,11 @@ use serde_json::{Value, json as value};
 
 use super::answer::{Outcome, Refusal, json, json_text};
 use super::database::{DatabaseAnswer, History};
+use super::health::health;
 use super::locks::lock_list;
 use super::planned::{PlanAnswer, plan_answer};
 use super::route::{BodyKind, Call, Route};
-use super::status::{database, status};
-use super::v1;
+use super::status::status;
 use crate::store::StoreError;
 
 pub(super) static ROUTES: [Route; 7] = [
@@ -112,6 +112,6 @@ async fn history(call: Call) -> Outcome {
 /// The database in figures: what is in it and what was written.
 async fn database_figures(call: Call) -> Outcome {
     let figures = read(call.state.store.figures()).await?;
-    let (_, health) = v1::health(&call.state).await;
-    json(&DatabaseAnswer::new(database(health, call.state.now()), figures))
+    let (_, database) = health(&call.state).await;
+    json(&DatabaseAnswer::new(database, figures))
 }

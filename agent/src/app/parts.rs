@@ -14,15 +14,18 @@ use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
-use crate::host::{DeviceInfo, SystemHost};
+use crate::host::{DeviceInfo, ServiceManager, SystemHost};
 use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Keep, LOCAL_SOURCE, Loaded, Place, SqliteStore, Store, StoreError};
+use crate::store::{Keep, Loaded, Place, SqliteStore, Store, StoreError};
 
 /// How often a data directory that cannot be used is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// How much longer each such try lets the start take.
+const START_EXTENSION: Duration = Duration::from_secs(120);
 
 /// SIGTERM and SIGINT.
 pub(super) struct Signals {
@@ -46,8 +49,12 @@ impl Signals {
 }
 
 /// Opens the store. A partition that is full, read-only or missing is tried again until it is not: containers go on
-/// meanwhile. `None` when the agent was asked to end before.
-pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Arc<SqliteStore>>> {
+/// meanwhile, and the service manager is told that the start takes longer. `None` when the agent was asked to end before.
+pub(super) async fn open_store(
+    settings: &Settings,
+    signals: &mut Signals,
+    manager: &ServiceManager,
+) -> anyhow::Result<Option<Arc<SqliteStore>>> {
     let mut said = None;
     loop {
         let place = place(settings);
@@ -60,6 +67,7 @@ pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> an
             Err(error @ StoreError::Held { .. }) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
+        manager.starting(START_EXTENSION, &error);
         if said.as_ref() != Some(&error) {
             log::error!("{error}; containers go on, tried again every {} s", STORE_RETRY.as_secs());
             said = Some(error);
@@ -75,12 +83,6 @@ pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> an
 fn place(settings: &Settings) -> Place {
     let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
     Place { keep, ..Place::new(&settings.data_dir, &settings.database) }
-}
-
-/// Under which name this device's target is stored.
-pub(super) fn target_source(settings: &Settings) -> String {
-    let endpoint = &settings.cloud.api_endpoint;
-    if endpoint.is_empty() { LOCAL_SOURCE.to_owned() } else { endpoint.clone() }
 }
 
 /// The stored target, parsed again; one that cannot be read any more is said and asked for anew.

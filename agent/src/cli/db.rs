@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ClientArgs;
+use super::db_import;
 use super::exit::FAILED;
 use super::output::{print, print_json};
 use super::render;
@@ -59,6 +60,8 @@ pub(super) enum DbCommand {
         #[command(flatten)]
         args: DbArgs,
     },
+    /// Take over balena-supervisor's database, an apps.json or an older tool's JSON file; the file is left as it is.
+    Import(Box<db_import::ImportArgs>),
 }
 
 /// How the agent is asked for it.
@@ -80,6 +83,7 @@ pub(super) async fn run(command: DbCommand) -> anyhow::Result<ExitCode> {
             let done = revert_to(&place(&args)?, version, SystemClock.now())?;
             return show(&done, args.client.json);
         }
+        DbCommand::Import(args) => return db_import::run(*args).await,
     };
     let body = match &task {
         Task::List => None,

@@ -2,12 +2,17 @@
 //! says; what they print is made by pure functions in `render`.
 
 mod arguments;
+#[cfg(feature = "sandbox")]
+mod completions;
 mod db;
+mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
 mod healthy;
 mod lock;
+#[cfg(feature = "sandbox")]
+mod man;
 mod output;
 mod plan;
 mod render;
@@ -68,6 +73,12 @@ enum Command {
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
+    /// Print a shell's completion script.
+    #[cfg(feature = "sandbox")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    #[cfg(feature = "sandbox")]
+    Man,
 }
 
 /// Runs the command that the arguments name and says how it ended.
@@ -102,6 +113,10 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Completions(args) => completions::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Man => man::run(),
     }
 }
 
@@ -134,6 +149,7 @@ mod tests {
             "target history",
             "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
             "db check --data-dir /d --database /d/x.sqlite --json",
             "db backup",
             "db list",
@@ -144,6 +160,10 @@ mod tests {
             "db migrate --to 1",
             "healthy",
             "version --json",
+            #[cfg(feature = "sandbox")]
+            "completions bash",
+            #[cfg(feature = "sandbox")]
+            "man",
         ] {
             let arguments = std::iter::once("holdfast").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");

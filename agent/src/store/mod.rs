@@ -41,7 +41,7 @@ mod task;
 mod upkeep;
 mod writer;
 
-pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget};
+pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget, target_source};
 pub use data_dir::DataLock;
 pub use error::StoreError;
 pub use flash::{Writes, Written, WrittenOnDay};

@@ -4,7 +4,7 @@
 
 mod build;
 
-pub(super) use build::{database, refused_rows, status};
+pub(super) use build::{refused_rows, status};
 
 use serde::{Deserialize, Serialize};
 

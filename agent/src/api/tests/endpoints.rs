@@ -17,6 +17,16 @@ async fn text(served: &Served, path: &str) -> String {
     String::from_utf8(client::get(&served.socket, path).await.unwrap().body.to_vec()).unwrap()
 }
 
+/// A request as it is written, and everything that comes back.
+async fn raw(socket: &std::path::Path, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn ping_and_version() {
     let served = Given::default().serve().await;
@@ -36,6 +46,13 @@ async fn healthy_speaks_of_the_agent_only() {
     assert_eq!(closed.refused("GET", "/v1/healthy", "").await, (500, "Unhealthy".into()));
     let reasons = closed.get("/v3/status").await["health"]["reasons"].clone();
     assert_eq!(reasons, json!(["the database /data/database.sqlite is not open: disk I/O error"]));
+    // Who accepts JSON learns why.
+    let answer =
+        raw(&closed.socket, "GET /v1/healthy HTTP/1.1\r\nhost: h\r\naccept: application/json\r\nconnection: close\r\n\r\n").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(head.starts_with("HTTP/1.1 500"), "{head}");
+    assert_eq!((&body["health"]["reasons"], &body["database"]["open"]), (&reasons, &json!(false)));
 }
 
 #[tokio::test]
