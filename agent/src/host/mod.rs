@@ -7,9 +7,11 @@ mod disk;
 mod file;
 mod interface;
 mod netlink;
+mod notify;
 mod os_release;
 mod system;
 
+pub use notify::ServiceManager;
 pub use system::SystemHost;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,9 @@ mod request;
 mod round;
 mod running;
 mod space;
+mod step_error;
+#[cfg(feature = "sandbox")]
+mod stuck;
 mod view;
 
 pub use inputs::{Channels, Tools};

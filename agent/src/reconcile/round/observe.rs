@@ -66,7 +66,9 @@ impl Reconciler {
 
     async fn subscribe(&mut self) -> Result<(), EngineError> {
         self.engine = Some(self.tools.engine.describe().await?);
+        self.tick();
         self.events = Some(self.tools.engine.events().await?);
+        self.tick();
         self.tools.engine.forget_cache();
         Ok(())
     }

@@ -12,8 +12,6 @@ use super::Reconciler;
 use crate::engine::EngineEvent;
 use crate::host::LockChanges;
 
-/// The loop ticks at least this often: what the watchdog and health go by.
-const TICK: Duration = Duration::from_secs(60);
 /// Events that come together are answered by one look.
 const EVENT_PAUSE: Duration = Duration::from_millis(40);
 /// Progress of pulls is shown at most this often.
@@ -41,7 +39,9 @@ impl Reconciler {
         self.resume_trials().await;
         let mut look_at = Some(Instant::now());
         loop {
-            self.channels.tick.store(self.tools.clock.now().boot_ms, Ordering::Relaxed);
+            self.tick();
+            #[cfg(feature = "sandbox")]
+            super::super::stuck::if_asked_for().await;
             if look_at.is_some_and(|at| at <= Instant::now()) {
                 look_at = self.round().await;
                 continue;
@@ -75,9 +75,15 @@ impl Reconciler {
         }
     }
 
+    /// A sign of life: what the watchdog and health go by. Also between calls of the engine, each of which may take its
+    /// whole limit: an engine that is slow or away is not a stuck loop.
+    pub(super) fn tick(&self) {
+        self.channels.tick.store(self.tools.clock.now().boot_ms, Ordering::Relaxed);
+    }
+
     /// Sleeps until something asks for attention.
     async fn wait(&mut self, locks: &mut LockChanges, look_at: Option<Instant>) -> Woke {
-        let tick = Instant::now() + TICK;
+        let tick = Instant::now() + self.channels.tick_every;
         let progressed = self.running.progressed();
         let next_event = async {
             match &mut self.events {
