@@ -3,6 +3,7 @@
 //! The loops know each other only through the channels made here: `lib.rs` draws them.
 
 mod forward;
+mod joining;
 mod parts;
 mod picture;
 
@@ -12,12 +13,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_plan::memory::Memory;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiState};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
+use crate::cloud::provision::{ProvisionLinks, complete};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
@@ -37,16 +39,32 @@ const EVENTS: usize = 256;
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
     let mut signals = parts::Signals::new()?;
     let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
     faults.extend(settings.config_file().settle());
+    while live(&mut settings, faults, &store, &mut signals).await? {
+        faults = settings.reload_config_json();
+    }
+    Ok(())
+}
+
+/// The agent as one device of one cloud. Says whether config.json has made it another's, so that it has to begin anew; that
+/// happens when the cloud had no use for the identity of a device that was joining it.
+async fn live(
+    settings: &mut Settings,
+    mut faults: Vec<SettingFault>,
+    store: &Arc<dyn Store>,
+    signals: &mut parts::Signals,
+) -> anyhow::Result<bool> {
+    complete(&mut settings.cloud, &faults);
+    let settings = &*settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = parts::target_source(&settings);
+    let source = parts::target_source(settings);
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
     let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
-    let tools = parts::tools(&settings, store.clone(), clock.clone())?;
-    let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
+    let tools = parts::tools(settings, store.clone(), clock.clone())?;
+    let cloud = parts::cloud(settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
         log::error!("{}: {}", fault.subject, fault.message);
     }
@@ -54,24 +72,25 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let wires = Wires::new(settings, in_force.clone(), &*clock);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
-    let shutdown = wires.shutdown.clone();
-    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
+    let (shutdown, anew) = (wires.shutdown.clone(), wires.anew.clone());
+    spawn_loops(&mut loops, settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
 
-    let ended_alone = tokio::select! {
-        name = signals.next() => { log::info!("{name}: ending, containers go on"); false }
-        _ = loops.join_next() => true,
+    let (ended_alone, again) = tokio::select! {
+        name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, false) }
+        () = anew.notified() => (false, true),
+        _ = loops.join_next() => (true, false),
     };
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    Ok(())
+    Ok(again)
 }
 
 /// The channels between the loops.
@@ -85,6 +104,8 @@ struct Wires {
     events: broadcast::Sender<crate::events::Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
+    /// Everything has to begin anew with what config.json says now.
+    anew: Arc<Notify>,
 }
 
 impl Wires {
@@ -99,6 +120,7 @@ impl Wires {
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
             shutdown: watch::Sender::new(false),
+            anew: Arc::default(),
         }
     }
 
@@ -125,7 +147,7 @@ fn spawn_loops(
     loaded: &Loaded,
     target_readable: bool,
 ) {
-    let (store, clock) = (tools.store.clone(), tools.clock.clone());
+    let (store, clock, host) = (tools.store.clone(), tools.clock.clone(), tools.host.clone());
     let mut memory_known = loaded.clone();
     if !target_readable {
         // What cannot be read is no target: nothing may be removed on its account.
@@ -142,11 +164,18 @@ fn spawn_loops(
         shutdown: wires.shutdown.subscribe(),
     };
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
-    let Some(parts::CloudLinks { cloud, logs }) = cloud else {
+    let Some(parts::CloudLinks { cloud, logs, joining }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.
         loops.spawn(forward::idle(wires.target, wires.polls.1, wires.shutdown.subscribe()));
         return;
     };
+    let (joined, hurry) = (watch::Sender::new(joining.is_none()), Arc::<Notify>::default());
+    if let Some(joining) = joining {
+        let provisioner = joining.provisioner(settings, clock.clone());
+        let (hurry, view) = (hurry.clone(), wires.cloud_view.clone());
+        let links = ProvisionLinks { hurry, joined: joined.clone(), view, shutdown: wires.shutdown.subscribe() };
+        loops.spawn(joining::provision(provisioner, links, wires.anew));
+    }
     let (arrived, arrivals) = mpsc::channel(QUEUE);
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
     let source = settings.cloud.api_endpoint.clone();
@@ -154,7 +183,8 @@ fn spawn_loops(
     let stored = loaded.target.as_ref().filter(|_| target_readable);
     let poller = Poller::new(poll, wires.timing.subscribe(), cloud.clone(), store, clock.clone(), fastrand::Rng::new(), stored);
     let links = PollLinks { now: wires.polls.1, arrived, view: wires.cloud_view.clone(), shutdown: wires.shutdown.subscribe() };
-    loops.spawn(poller.run(links));
+    let gate = joining::Gate { joined: joined.subscribe(), shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.clone().then_poll(poller, links, hurry, source.clone()));
 
     let log_clock = clock.clone();
     let (full, reported) = watch::channel(None);
@@ -166,12 +196,14 @@ fn spawn_loops(
         clock,
         fastrand::Rng::new(),
     );
-    loops.spawn(reporter.run(ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() }));
+    let links = ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.clone().then(reporter.run(links)));
     let fixed = picture::Fixed { development_mode: settings.cloud.development_mode, api_port: settings.cloud.listen_port };
-    loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, wires.shutdown.subscribe()));
+    loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, host, wires.shutdown.subscribe()));
     let streamer = LogStreamer::new(LogTiming::default(), logs, log_clock, fastrand::Rng::new());
     let enabled = watch::Sender::new(true);
-    loops.spawn(streamer.run(LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() }));
+    let links = LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.then(streamer.run(links)));
     let timing = forward::Pace { settings: settings.clone(), timing: wires.timing, log_stream: enabled };
     loops.spawn(forward::arrivals(arrivals, wires.target, wires.requests.0, timing, wires.shutdown.subscribe()));
 }

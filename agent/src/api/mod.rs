@@ -42,4 +42,4 @@ pub use planned::{PlanAnswer, PlannedStep};
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
-pub use status::{RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use status::{ProvisioningRow, RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};

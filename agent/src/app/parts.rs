@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::Identity;
 use crate::clock::Clock;
 use crate::cloud::logs::LogTransport;
+use crate::cloud::provision::{Description, Need, Provisioner, Registrar};
 use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
@@ -144,6 +145,23 @@ pub(super) struct CloudLinks {
     pub cloud: Arc<dyn Cloud>,
     /// The log stream.
     pub logs: Arc<dyn LogTransport>,
+    /// What it takes to join the cloud first, where that is still to be done.
+    pub joining: Option<Joining>,
+}
+
+/// What it takes to join the cloud.
+pub(super) struct Joining {
+    need: Need,
+    device: Description,
+    registrar: Arc<dyn Registrar>,
+}
+
+impl Joining {
+    /// The loop that does it.
+    pub fn provisioner(self, settings: &Settings, clock: Arc<dyn Clock>) -> Provisioner {
+        let (cloud, file) = (settings.cloud.clone(), settings.config_file());
+        Provisioner::new(self.need, cloud, self.device, file, self.registrar, clock, fastrand::Rng::new())
+    }
 }
 
 /// The cloud's client; `None`, with a fault, when the device cannot speak to one.
@@ -162,7 +180,14 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
     });
     let links = client.and_then(|client| {
         let logs = Arc::new(client.log_upload(&settings.cloud)?);
-        Ok(CloudLinks { cloud: Arc::new(client), logs })
+        let joining = match Need::of(&settings.cloud) {
+            Some(need) => {
+                let registrar = Arc::new(client.registrar(&settings.cloud)?);
+                Some(Joining { need, device: description(&device, variant), registrar })
+            }
+            None => None,
+        };
+        Ok(CloudLinks { cloud: Arc::new(client), logs, joining })
     });
     match links {
         Ok(links) => Some(links),
@@ -172,6 +197,16 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
             faults.push(SettingFault { subject: "cloud".into(), message });
             None
         }
+    }
+}
+
+/// What a registration says of the device.
+fn description(device: &DeviceInfo, os_variant: &str) -> Description {
+    Description {
+        device_type: device.device_type.clone(),
+        os_version: device.os_version.clone(),
+        os_variant: os_variant.to_owned(),
+        mac_address: device.mac_address.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::body::{excerpt, read_text};
 use super::logs::LogUpload;
+use super::provision::HttpRegistrar;
 use super::retry::retry_after;
 use super::user_agent::{UserAgent, user_agent};
 use super::{Cloud, CloudError, Report, TargetAnswer};
@@ -88,9 +89,7 @@ impl Client {
         let uuid = settings.cloud.uuid.clone().ok_or_else(|| wrong("config.json has no uuid"))?;
         let key =
             settings.cloud.device_api_key.as_ref().map(Secret::reveal).ok_or_else(|| wrong("config.json has no deviceApiKey"))?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| wrong("deviceApiKey in config.json holds characters that no key has"))?;
-        authorization.set_sensitive(true);
+        let authorization = bearer("deviceApiKey", key)?;
         let base = base_url("apiEndpoint", &settings.cloud.api_endpoint)?;
         Ok(Client {
             http: http_client(settings, &base)?,
@@ -116,20 +115,25 @@ impl Client {
         Ok(LogUpload::new(self.http.clone(), url, self.authorization.clone()))
     }
 
-    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
-        self.http.request(method, url.clone()).header(AUTHORIZATION, self.authorization.clone())
+    /// The calls of provisioning (protocol §9), over the same connections.
+    ///
+    /// # Errors
+    /// When there is no provisioning key, or one that cannot be sent.
+    pub fn registrar(&self, cloud: &CloudSettings) -> Result<HttpRegistrar, CloudError> {
+        let missing = || CloudError::Settings("config.json has no apiKey".to_owned());
+        let provisioning = bearer("apiKey", cloud.api_key.as_ref().map(Secret::reveal).ok_or_else(missing)?)?;
+        Ok(HttpRegistrar {
+            http: self.http.clone(),
+            base: base_url("apiEndpoint", &cloud.api_endpoint)?,
+            uuid: self.uuid.clone(),
+            device: self.authorization.clone(),
+            provisioning,
+            timeouts: self.timeouts,
+        })
     }
 
-    /// Sends a request and waits for the head of the answer.
-    async fn head(&self, request: RequestBuilder, call: &str) -> Result<Response, CloudError> {
-        let limit = self.timeouts.connect + self.timeouts.head;
-        let timed_out = |phase, limit| CloudError::TimedOut { call: call.to_owned(), phase, limit };
-        match timeout(limit, request.send()).await {
-            Err(_) => Err(timed_out("waiting for the answer to begin", limit)),
-            Ok(Err(error)) if error.is_timeout() && error.is_connect() => Err(timed_out("connecting", self.timeouts.connect)),
-            Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: http::chain(&error.without_url()) }),
-            Ok(Ok(response)) => Ok(response),
-        }
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.http.request(method, url.clone()).header(AUTHORIZATION, self.authorization.clone())
     }
 
     fn limits(&self) -> Limits {
@@ -145,7 +149,7 @@ impl Cloud for Client {
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = self.head(request, &call).await?;
+        let response = head(self.timeouts, request, &call).await?;
         match response.status() {
             StatusCode::NOT_MODIFIED => Ok(TargetAnswer::Unchanged),
             StatusCode::OK => {
@@ -162,7 +166,7 @@ impl Cloud for Client {
         let body = serde_json::to_vec(&std::collections::BTreeMap::from([(self.uuid.as_str(), fields)]))
             .map_err(|error| CloudError::Settings(format!("the report cannot be written as JSON: {error}")))?;
         let request = self.request(Method::PATCH, &self.report_url).header(CONTENT_TYPE, "application/json").body(body);
-        let response = self.head(request, &call).await?;
+        let response = head(self.timeouts, request, &call).await?;
         if !response.status().is_success() {
             return Err(refusal(response, call, REFUSED_REPORT).await);
         }
@@ -170,6 +174,26 @@ impl Cloud for Client {
         let _ = excerpt(response, &call).await;
         Ok(())
     }
+}
+
+/// Sends a request and waits for the head of the answer.
+pub(super) async fn head(timeouts: Timeouts, request: RequestBuilder, call: &str) -> Result<Response, CloudError> {
+    let limit = timeouts.connect + timeouts.head;
+    let timed_out = |phase, limit| CloudError::TimedOut { call: call.to_owned(), phase, limit };
+    match timeout(limit, request.send()).await {
+        Err(_) => Err(timed_out("waiting for the answer to begin", limit)),
+        Ok(Err(error)) if error.is_timeout() && error.is_connect() => Err(timed_out("connecting", timeouts.connect)),
+        Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: http::chain(&error.without_url()) }),
+        Ok(Ok(response)) => Ok(response),
+    }
+}
+
+/// The header that carries a key of config.json.
+fn bearer(name: &str, key: &str) -> Result<HeaderValue, CloudError> {
+    let wrong = |_| CloudError::Settings(format!("{name} in config.json holds characters that no key has"));
+    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The error for a status that is not success.
@@ -204,7 +228,7 @@ fn base_url(key: &str, endpoint: &str) -> Result<Url, CloudError> {
 }
 
 /// An address below the base, each segment escaped.
-fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
+pub(super) fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
     let mut url = base.clone();
     url.set_query(None);
     url.set_fragment(None);

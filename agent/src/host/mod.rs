@@ -5,11 +5,13 @@ mod address;
 mod device_type;
 mod disk;
 mod file;
+mod info;
 mod interface;
 mod netlink;
 mod os_release;
 mod system;
 
+pub use info::Metrics;
 pub use system::SystemHost;
 
 use std::collections::BTreeSet;
@@ -95,6 +97,15 @@ pub struct DeviceInfo {
     pub boot_time_ms: Option<i64>,
 }
 
+/// Addresses as they are reported (protocol §14).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// IP addresses, space separated.
+    pub ip: String,
+    /// MAC addresses, space separated, upper case.
+    pub mac: String,
+}
+
 /// The host.
 #[async_trait::async_trait]
 pub trait Host: Send + Sync {
@@ -119,6 +130,16 @@ pub trait Host: Send + Sync {
 
     /// Reads the device's description.
     async fn device_info(&self) -> DeviceInfo;
+
+    /// The device's addresses at this moment.
+    async fn addresses(&self) -> Addresses {
+        Addresses::default()
+    }
+
+    /// How the machine is doing (protocol §6.2).
+    async fn metrics(&self) -> Metrics {
+        Metrics::default()
+    }
 
     /// Room on the file system that holds a path of the host.
     ///

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_plan::current::Locks;
 use holdfast_plan::target::AppId;
 use rustix::fs::OFlags;
 
 use super::file::{first_line, open_in, read_in};
-use super::{BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
+use super::info::{Metrics, Sampler};
+use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
 use super::{address, device_type, disk, interface, os_release};
 use crate::lock::{LockError, LockRoot};
 
@@ -27,6 +28,7 @@ pub struct SystemHost {
     root: PathBuf,
     config_device_type: Option<String>,
     locks: Arc<LockRoot>,
+    sampler: Mutex<Sampler>,
 }
 
 impl SystemHost {
@@ -34,7 +36,8 @@ impl SystemHost {
     /// config.json's, which counts when the boot partition does not say.
     pub fn new(host_root: PathBuf, lock_dir: PathBuf, config_device_type: Option<String>) -> Self {
         let locks = Arc::new(LockRoot::new(below(&host_root, &lock_dir)));
-        Self { root: host_root, config_device_type, locks }
+        let sampler = Mutex::new(Sampler::new(Path::new(MACHINE)));
+        Self { root: host_root, config_device_type, locks, sampler }
     }
 
     fn hostname(&self) -> Option<String> {
@@ -92,6 +95,16 @@ impl Host for SystemHost {
 
     async fn device_info(&self) -> DeviceInfo {
         self.describe()
+    }
+
+    async fn addresses(&self) -> Addresses {
+        let machine = Path::new(MACHINE);
+        Addresses { ip: address::addresses(machine), mac: interface::mac_addresses(machine) }
+    }
+
+    async fn metrics(&self) -> Metrics {
+        // A look that broke off left nothing half done.
+        self.sampler.lock().unwrap_or_else(PoisonError::into_inner).look()
     }
 
     async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::cloud::FromConfigJson;
+use super::cloud::{CloudSettings, FromConfigJson};
 use super::document::Document;
 use super::fault::SettingFault;
 use super::good_copy::{GoodCopy, Replaced, sha256};
@@ -72,6 +72,12 @@ impl ConfigFile {
     /// The file at `path` with its good copy in the data directory.
     pub fn new(path: &Path, data_dir: &Path) -> ConfigFile {
         ConfigFile { path: path.to_owned(), good_path: data_dir.join("config.json.good") }
+    }
+
+    /// What the file, or its last good copy in its stead, says of the cloud right now. Writes nothing.
+    pub fn cloud(&self) -> CloudSettings {
+        let in_force = self.read();
+        FromConfigJson::read(&in_force.document, in_force.good.as_ref()).cloud
     }
 
     /// Reads what is in force; writes nothing.

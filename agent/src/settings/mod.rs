@@ -119,6 +119,15 @@ impl Settings {
         ConfigFile::new(&self.config, &self.data_dir)
     }
 
+    /// Reads config.json anew: somebody, or the agent itself, has changed it. What flags and the environment say stands.
+    pub fn reload_config_json(&mut self) -> Vec<SettingFault> {
+        if let Origin::ConfigJson(_) = self.poll_interval_origin {
+            let default = Settings::default();
+            (self.poll_interval, self.poll_interval_origin) = (default.poll_interval, default.poll_interval_origin);
+        }
+        self.take_config_json()
+    }
+
     /// The poll interval under a device variable of the cloud (`SUPERVISOR_POLL_INTERVAL`, ms), which wins over config.json
     /// and the default only. A bad value is ignored and said.
     pub fn poll_interval_under(&self, variable: Option<&str>) -> (Duration, Option<SettingFault>) {
