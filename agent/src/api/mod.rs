@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `listener` | where the socket is and who may open it |
 //! | `serve`, `stall` | connections and their limits |
-//! | `route`, `body`, `answer` | from a request to a handler and back |
+//! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `status`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
@@ -27,6 +27,7 @@ mod serve;
 mod stall;
 mod state;
 mod status;
+mod table;
 #[cfg(test)]
 mod tests;
 mod v1;

@@ -13,6 +13,7 @@ mod request;
 mod round;
 mod running;
 mod space;
+mod step_error;
 mod view;
 
 pub use inputs::{Channels, Tools};

@@ -16,10 +16,11 @@ use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use tokio::time::{Instant, sleep_until};
 
 use super::announce::Announcer;
-use super::execute::{self, StepError};
+use super::execute;
 use super::failures::Cause;
 use super::running::{Ended, Running};
 use super::space::Disk;
+use super::step_error::StepError;
 use super::{Channels, Fault, Phase, Request, TargetInForce, Tools, View, failures, keys};
 use crate::clock::until;
 use crate::engine::{EngineError, EngineEvent, EngineInfo, Events};
