@@ -6,6 +6,7 @@
 //! [`logs::LogTransport`], which [`Client::log_upload`] gives.
 
 mod body;
+mod call;
 mod calls;
 mod client;
 mod error;
@@ -19,8 +20,9 @@ mod timing;
 mod user_agent;
 mod view;
 
+pub use call::Timeouts;
 pub use calls::{Cloud, Report, TargetAnswer};
-pub use client::{BODY_LIMIT_BYTES, Client, ClientSettings, Timeouts};
+pub use client::{BODY_LIMIT_BYTES, Client, ClientSettings};
 pub use error::CloudError;
 pub use poll::{Arrived, PollLinks, PollSettings, Poller};
 pub use registry_host::registry_host_is_ours;

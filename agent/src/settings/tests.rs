@@ -128,3 +128,15 @@ fn a_bad_value_in_config_json_is_reported_and_the_last_good_one_used() {
     assert_eq!(faults.len(), 1);
     assert_eq!(fs::read_to_string(&path).unwrap(), "nonsense", "loading writes nothing");
 }
+
+#[test]
+fn config_json_can_be_read_anew() {
+    let (folder, flags) = device(Some(r#"{"apiEndpoint":"https://a.example.com","appUpdatePollInterval":600000}"#));
+    let (mut settings, _) = load(&flags, &[]).unwrap();
+    assert_eq!((settings.cloud.uuid.as_deref(), settings.poll_interval), (None, Duration::from_secs(600)));
+    let text = format!(r#"{{"apiEndpoint":"https://a.example.com","uuid":"{}"}}"#, "ab".repeat(16));
+    fs::write(folder.path().join("mnt/boot/config.json"), text).unwrap();
+    assert_eq!(settings.reload_config_json(), []);
+    assert_eq!(settings.cloud.uuid, Some("ab".repeat(16)));
+    assert_eq!((settings.poll_interval, settings.poll_interval_origin), (Duration::from_secs(900), Origin::Default));
+}

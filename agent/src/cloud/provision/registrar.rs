@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cloud::body::read_text;
-use crate::cloud::client::{Timeouts, below, head, refusal};
+use crate::cloud::call::{Timeouts, below, head, refusal};
 use crate::cloud::{CloudError, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::http::{Limits, shorten};
 
