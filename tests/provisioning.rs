@@ -290,3 +290,34 @@ fn a_device_that_has_joined_gets_its_target() {
         check(running == ["main"], format!("{running:?}"))
     });
 }
+
+#[test]
+fn a_flashed_device_runs_its_preload_before_it_has_joined() {
+    let mut flashed = Flashed::new(&Value::Null);
+    flashed.cloud.set_behaviour(Behaviour::failing(Failure::Status(503)));
+    flashed.device.set("HOLDFAST_HOST_ROOT", &flashed.device.path("root").display().to_string());
+    let app = support::App::new();
+    let image = format!("registry.example.com/v2/{:032x}@sha256:{:064x}", 1, 1);
+    let release = support::Release::new("first").service("main", support::Service::new(&image));
+    let entry = device_target(&[(&app, &release)], &[]);
+    std::fs::create_dir_all(flashed.device.path("root/mnt/data")).unwrap();
+    let preload = json!({ "config": entry["config"], "apps": entry["apps"] });
+    std::fs::write(flashed.device.path("root/mnt/data/apps.json"), preload.to_string()).unwrap();
+    let runs = |flashed: &Flashed| {
+        wait_for("the service to run", || {
+            let running = flashed.device.running_services();
+            check(running == ["main"], format!("{running:?}"))
+        });
+    };
+    flashed.device.start();
+    runs(&flashed);
+    let uuid = flashed.config().unwrap()["uuid"].clone();
+    flashed.device.kill();
+    flashed.device.start();
+    runs(&flashed);
+    assert_eq!(flashed.config().unwrap()["uuid"], uuid, "the preloaded target is stored for this uuid");
+    flashed.cloud.accept_devices(support::FLEET_KEY, entry);
+    flashed.cloud.set_behaviour(Behaviour::default());
+    assert_eq!(flashed.wait_joined().uuid, uuid);
+    runs(&flashed);
+}

@@ -19,12 +19,14 @@ use tokio::task::JoinSet;
 use crate::api::{self, ApiState};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
-use crate::cloud::provision::{ProvisionLinks, complete};
+use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::events::Event;
+use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Loaded, Store};
+use crate::store::{Loaded, Store, target_source};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -57,12 +59,18 @@ async fn live(
     store: &Arc<dyn Store>,
     signals: &mut parts::Signals,
 ) -> anyhow::Result<bool> {
-    complete(&mut settings.cloud, &faults);
+    let file = settings.config_file();
+    // First of all, since a preloaded target is stored for this uuid.
+    establish(&mut settings.cloud, file, &faults).await;
     let settings = &*settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = parts::target_source(settings);
+    let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
-    let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let mut loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let told = import::at_start(settings, &**store, &loaded, clock.now().wall_ms).await;
+    if told.changed {
+        loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
+    }
     let tools = parts::tools(settings, store.clone(), clock.clone())?;
     let cloud = parts::cloud(settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
@@ -72,7 +80,7 @@ async fn live(
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(settings, in_force.clone(), &*clock);
+    let wires = Wires::new(settings, in_force.clone(), &*clock, told.events);
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
@@ -101,15 +109,17 @@ struct Wires {
     view: watch::Sender<Arc<crate::reconcile::View>>,
     cloud_view: watch::Sender<CloudView>,
     timing: watch::Sender<Timing>,
-    events: broadcast::Sender<crate::events::Event>,
+    events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
+    /// What happened before there was anybody to tell.
+    news: Vec<Event>,
     /// Everything has to begin anew with what config.json says now.
     anew: Arc<Notify>,
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, news: Vec<Event>) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -120,6 +130,7 @@ impl Wires {
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
             shutdown: watch::Sender::new(false),
+            news,
             anew: Arc::default(),
         }
     }
@@ -155,6 +166,10 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
+    for event in wires.news {
+        // Nobody listens yet only where nobody ever will.
+        let _ = wires.events.send(event);
+    }
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,

@@ -22,8 +22,10 @@
 //! thread owns the database (`store`). Everything is level-triggered: a message says that something may have changed,
 //! never what to do about it.
 //!
-//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile` › `cloud`,
-//! `engine`, `store`, `lock`, `host`, `policy` › `settings` › `holdfast_plan`.
+//! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
+//!
+//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import` ›
+//! `cloud`, `engine`, `store`, `lock`, `host`, `policy` › `settings` › `holdfast_plan`.
 
 pub mod api;
 pub mod app;
@@ -35,6 +37,7 @@ pub mod engine;
 pub mod events;
 pub mod host;
 pub mod http;
+pub mod import;
 pub mod lock;
 pub mod log_output;
 pub mod policy;

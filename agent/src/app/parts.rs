@@ -20,7 +20,7 @@ use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{LOCAL_SOURCE, Loaded, SqliteStore, Store, StoreError};
+use crate::store::{Loaded, SqliteStore, Store, StoreError};
 
 /// How often a data directory that cannot be used is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
@@ -67,12 +67,6 @@ pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> an
             () = tokio::time::sleep(STORE_RETRY) => {}
         }
     }
-}
-
-/// Under which name this device's target is stored.
-pub(super) fn target_source(settings: &Settings) -> String {
-    let endpoint = &settings.cloud.api_endpoint;
-    if endpoint.is_empty() { LOCAL_SOURCE.to_owned() } else { endpoint.clone() }
 }
 
 /// The stored target, parsed again; one that cannot be read any more is said and asked for anew.

@@ -2,6 +2,8 @@
 //! says; what they print is made by pure functions in `render`.
 
 mod arguments;
+mod db;
+mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
@@ -60,6 +62,9 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The agent's database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
@@ -95,6 +100,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
     }
@@ -127,6 +133,7 @@ mod tests {
             "update --force --cancel",
             "target show",
             "lock list --json",
+            "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
             "healthy",
             "version --json",
         ] {

@@ -35,7 +35,10 @@ pub(super) fn missing(
                 continue;
             }
             let present = engine.containers.iter().filter(|c| c.app_id == app.id && c.service == *name);
-            let carried = present.filter_map(|c| c.spec.environment.get("BALENA_SUPERVISOR_API_KEY")).find(|key| is_key(key));
+            // Old agents gave all services the same key: here it can be one owner's only.
+            let is_free = |key: &String| !keys.values().chain(new.iter().map(|(_, key)| key)).any(|taken| taken == key);
+            let carried = present.filter_map(|c| c.spec.environment.get("BALENA_SUPERVISOR_API_KEY"));
+            let carried = carried.filter(|key| is_free(key)).find(|key| is_key(key));
             if let Some(key) = carried.cloned().or_else(&mut make) {
                 new.push((owner, key));
             }

@@ -9,6 +9,11 @@ use holdfast_plan::target::AppId;
 /// The source of a target that was set on the device itself.
 pub const LOCAL_SOURCE: &str = "local";
 
+/// Under which name a device's own target is stored: its cloud, or [`LOCAL_SOURCE`] where it has none.
+pub fn target_source(api_endpoint: &str) -> &str {
+    if api_endpoint.is_empty() { LOCAL_SOURCE } else { api_endpoint }
+}
+
 /// A target as it came, with the ETag that goes with it. The text is the authority; it is parsed again at every start.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredTarget {

@@ -21,7 +21,7 @@ mod sqlite;
 mod tables;
 mod writer;
 
-pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget};
+pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget, target_source};
 pub use data_dir::DataLock;
 pub use error::StoreError;
 pub use inline::{InlineFailure, InlineStore};

@@ -1,16 +1,28 @@
 //! Who the device is: a uuid and a key of its own.
 
+use std::sync::Arc;
+
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Need;
-use crate::settings::{CloudSettings, Origin, Secret, SettingFault};
+use super::ledger::Ledger;
+use crate::settings::{CloudSettings, ConfigFile, Origin, Secret, SettingFault};
 
-/// Makes what is missing of the identity of a device that has to be provisioned, in memory alone: the provisioner makes it
-/// durable before it tells anybody. What is there but not valid is a person's mistake and is not replaced: the device may
+/// Makes what is missing of the identity of a device that has to be provisioned, and writes it to config.json. When that
+/// fails the device goes on with what it made; the provisioner tries again before it tells anybody.
+pub async fn establish(cloud: &mut CloudSettings, file: ConfigFile, faults: &[SettingFault]) {
+    if complete(cloud, faults)
+        && let Err(error) = Ledger::new(file, Arc::new(cloud.clone())).keep().await
+    {
+        log::warn!("this device's new identity is not durable yet: {error}");
+    }
+}
+
+/// Makes what is missing, in memory. What is there but not valid is a person's mistake and is not replaced: the device may
 /// be registered under what was meant.
 ///
 /// Says whether something was made.
-pub fn complete(cloud: &mut CloudSettings, faults: &[SettingFault]) -> bool {
+fn complete(cloud: &mut CloudSettings, faults: &[SettingFault]) -> bool {
     let spoilt = |key| faults.iter().any(|fault| fault.subject == Origin::ConfigJson(key).to_string());
     if Need::of(cloud).is_none() {
         return false;

@@ -16,7 +16,7 @@ mod need;
 mod provisioner;
 mod registrar;
 
-pub use identity::complete;
+pub use identity::establish;
 pub use need::Need;
 pub use provisioner::{Description, Ended, ProvisionLinks, Provisioner};
 pub use registrar::{HttpRegistrar, Installed, KeyOf, Registered, Registrar};
