@@ -6,6 +6,9 @@ mod forward;
 mod joining;
 mod parts;
 mod picture;
+mod record;
+mod service;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -23,6 +26,7 @@ use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
 use crate::events::Event;
+use crate::host::ServiceManager;
 use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
@@ -37,42 +41,45 @@ const QUEUE: usize = 16;
 /// Events a slow reader may fall behind by.
 const EVENTS: usize = 256;
 
-/// Runs the agent until SIGTERM or SIGINT. Containers go on without it.
+/// Why the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// The database has to be opened anew, and with it everything that was read from it: run it again.
+    Reopen,
+    /// config.json speaks of another identity or cloud than at the start: run it again with that.
+    Changed,
+}
+
+/// How long the agent waits before it runs again, so that storage that fails all the time is not all it deals with.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs the agent until SIGTERM or SIGINT, or until its database or config.json has to be read anew. Containers go on without it.
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
-    let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
-    faults.extend(settings.config_file().settle());
-    while live(&mut settings, faults, &store, &mut signals).await? {
-        faults = settings.reload_config_json();
-    }
-    Ok(())
-}
-
-/// The agent as one device of one cloud. Says whether config.json has made it another's, so that it has to begin anew; that
-/// happens when the cloud had no use for the identity of a device that was joining it.
-async fn live(
-    settings: &mut Settings,
-    mut faults: Vec<SettingFault>,
-    store: &Arc<dyn Store>,
-    signals: &mut parts::Signals,
-) -> anyhow::Result<bool> {
-    let file = settings.config_file();
-    // First of all, since a preloaded target is stored for this uuid.
-    establish(&mut settings.cloud, file, &faults).await;
-    let settings = &*settings;
+    let manager = Arc::new(ServiceManager::from_environment(|name| std::env::var_os(name), std::process::id()));
+    let Some(opened) = parts::open_store(&settings, &mut signals, &manager).await? else { return Ok(Ending::Asked) };
+    let (mut reopen, recovery) = (opened.reopen(), opened.recovery().cloned());
+    let fully_checked = opened.fully_checked();
+    let store: Arc<dyn Store> = opened;
+    let config_file = settings.config_file();
+    faults.extend(config_file.settle());
+    // Before a preloaded target is taken over: it is stored for this uuid.
+    establish(&mut settings.cloud, config_file, &faults).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
     let mut loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
-    let told = import::at_start(settings, &**store, &loaded, clock.now().wall_ms).await;
+    let told = import::at_start(&settings, &*store, &loaded, clock.now().wall_ms).await;
     if told.changed {
         loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
     }
-    let tools = parts::tools(settings, store.clone(), clock.clone())?;
-    let cloud = parts::cloud(settings, tools.host.device_info().await, &mut faults);
+    let tools = parts::tools(&settings, store.clone(), clock.clone())?;
+    let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
         log::error!("{}: {}", fault.subject, fault.message);
     }
@@ -80,25 +87,45 @@ async fn live(
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(settings, in_force.clone(), &*clock, told.events);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
-    let (shutdown, anew) = (wires.shutdown.clone(), wires.anew.clone());
-    spawn_loops(&mut loops, settings, wires, tools, cloud, &loaded, in_force.is_some());
+    let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
+    loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
+    loops.spawn(upkeep::keep_up(upkeep::Upkeep {
+        store: store.clone(),
+        interval: settings.backup_interval,
+        fully_checked,
+        view: wires.view.subscribe(),
+        clock,
+        events: events.clone(),
+        shutdown: wires.shutdown.subscribe(),
+    }));
+    let anew = wires.anew.clone();
+    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
+    manager.ready();
 
-    let (ended_alone, again) = tokio::select! {
-        name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, false) }
-        () = anew.notified() => (false, true),
-        _ = loops.join_next() => (true, false),
+    if let Some(recovery) = recovery {
+        upkeep::recovered(&events, recovery, now);
+    }
+    let (ended_alone, ending) = tokio::select! {
+        name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
+        Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
+        () = anew.notified() => (false, Ending::Changed),
+        _ = loops.join_next() => (true, Ending::Asked),
     };
+    manager.stopping();
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    Ok(again)
+    if ending != Ending::Asked {
+        tokio::time::sleep(REOPEN_PAUSE).await;
+    }
+    Ok(ending)
 }
 
 /// The channels between the loops.
@@ -111,6 +138,7 @@ struct Wires {
     timing: watch::Sender<Timing>,
     events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
+    tick_every: Duration,
     shutdown: watch::Sender<bool>,
     /// What happened before there was anybody to tell.
     news: Vec<Event>,
@@ -119,7 +147,13 @@ struct Wires {
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, news: Vec<Event>) -> Wires {
+    fn new(
+        settings: &Settings,
+        target: Option<TargetInForce>,
+        clock: &dyn Clock,
+        tick_every: Duration,
+        news: Vec<Event>,
+    ) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -129,6 +163,7 @@ impl Wires {
             timing: watch::Sender::new(Timing::from(settings)),
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
+            tick_every,
             shutdown: watch::Sender::new(false),
             news,
             anew: Arc::default(),
@@ -166,6 +201,12 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
+    let recorder = record::Recorder {
+        store: store.clone(),
+        views: wires.view.subscribe(),
+        events: wires.events.subscribe(),
+        shutdown: wires.shutdown.subscribe(),
+    };
     for event in wires.news {
         // Nobody listens yet only where nobody ever will.
         let _ = wires.events.send(event);
@@ -176,8 +217,10 @@ fn spawn_loops(
         view: wires.view.clone(),
         events: wires.events,
         tick: wires.tick,
+        tick_every: wires.tick_every,
         shutdown: wires.shutdown.subscribe(),
     };
+    loops.spawn(recorder.run());
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
     let Some(parts::CloudLinks { cloud, logs, joining }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.

@@ -1,6 +1,6 @@
 //! holdfast, the agent: a library so that suites and benches can reach in, one binary for the device.
 //!
-//! Five loops run in one thread and know each other only through channels, which `app` sets up:
+//! Six loops run in one thread and know each other only through channels, which `app` sets up:
 //!
 //! | loop | reads | tells |
 //! |---|---|---|
@@ -8,6 +8,7 @@
 //! | `reconcile` | targets, requests, the engine, the lock folders, its own plan's wake-up time | a picture of each round; events in words |
 //! | `cloud::report` | what is to be reported, derived from the picture | how reporting goes |
 //! | `cloud::logs` | events | nobody: it ends in the cloud's log stream |
+//! | `app::record` | pictures, events | nobody: it ends in the store, as history |
 //! | `api` | pictures, the store | requests to poll and to look |
 //!
 //! ```text
@@ -15,7 +16,7 @@
 //! cloud ─▶ poll ─▶ app::forward ─▶ reconcile ─┤
 //!            ▲            ▲           │       └─▶ api ─▶ command line, applications
 //!            └── poll now ┴─ look ────┼───────────┘
-//!                                     └─ events ─▶ logs ─▶ cloud
+//!                                     └─ events ─▶ logs ─▶ cloud; record ─▶ store
 //! ```
 //!
 //! Only `reconcile` touches containers. It decides nothing itself: `holdfast_plan` does, and has no way to act. A writer

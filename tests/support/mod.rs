@@ -16,8 +16,10 @@ mod flashed;
 mod history;
 mod http;
 mod images;
+mod machine;
 mod site;
 mod target;
+mod tls;
 
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use cloud::Cloud;
@@ -28,8 +30,10 @@ pub use flashed::{Cut, FLEET_KEY, Flashed};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
+pub use machine::{Booted, Machine, install as machine_install};
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
+pub use tls::{Certificates, TlsFront};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub state: ApiState,
     pub body: Bytes,
     pub content_type: String,
+    /// Whether the client asks for JSON where that is a choice.
+    pub wants_json: bool,
 }
 
 impl Call {

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::body;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, v1, v2, v3};
+use super::{ApiState, Limits, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -33,7 +33,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES)
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.
@@ -49,6 +49,8 @@ async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
     let route = find(request.method(), request.uri().path())?;
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
+    let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wants_json = accepted.to_ascii_lowercase().contains("application/json");
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -59,7 +61,7 @@ async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
         BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
         BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
     };
-    (route.handler)(Call { state: service.state.clone(), body, content_type }).await
+    (route.handler)(Call { state: service.state.clone(), body, content_type, wants_json }).await
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.

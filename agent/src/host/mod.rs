@@ -8,10 +8,12 @@ mod file;
 mod info;
 mod interface;
 mod netlink;
+mod notify;
 mod os_release;
 mod system;
 
 pub use info::Metrics;
+pub use notify::ServiceManager;
 pub use system::SystemHost;
 
 use std::collections::BTreeSet;

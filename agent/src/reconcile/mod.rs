@@ -14,6 +14,8 @@ mod round;
 mod running;
 mod space;
 mod step_error;
+#[cfg(feature = "sandbox")]
+mod stuck;
 mod view;
 
 pub use inputs::{Channels, Tools};

@@ -228,6 +228,7 @@ impl Loop {
             view: view_out,
             events: broadcast::channel(64).0,
             tick: Arc::new(AtomicI64::new(0)),
+            tick_every: Duration::from_secs(60),
             shutdown: down,
         };
         let loaded = bench.store.load("", DEVICE).await.unwrap();
