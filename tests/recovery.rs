@@ -230,18 +230,16 @@ fn ending(folder: &Path, original: &Original, with_backup: bool, case: &str) -> 
         }
         Some(Outcome::Reverted) => "healthy",
         None if loaded == original.whole => "healthy",
-        // The log ends where it is damaged, as after a power cut: what was stored until then.
-        None if loaded.target == original.whole.target || loaded.target == original.backed_up.target => {
-            if loaded.memory.images.len() < original.whole.memory.images.len()
-                || loaded.memory.settled.len() < original.whole.memory.settled.len()
-            {
-                "healthy, log cut"
-            } else {
-                "changed unnoticed"
-            }
-        }
+        None if log_was_cut(&loaded, original) => "healthy, log cut",
         None => "changed unnoticed",
     }
+}
+
+/// The log ends where it is damaged, as after a power cut: what was stored until then is there.
+fn log_was_cut(loaded: &Loaded, original: &Original) -> bool {
+    let (now, whole) = (&loaded.memory, &original.whole.memory);
+    let known = loaded.target == original.whole.target || loaded.target == original.backed_up.target;
+    known && (now.images.len() < whole.images.len() || now.settled.len() < whole.settled.len())
 }
 
 fn shown(table: &BTreeMap<(&str, &str, bool, &str), u32>) -> String {

@@ -110,6 +110,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     if let Some(recovery) = recovery {
         upkeep::recovered(&events, recovery, now);
     }
+    // Whoever keeps events goes on until nobody is left to say anything.
+    drop(events);
     let (ended_alone, ending) = tokio::select! {
         name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
         Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
@@ -120,6 +122,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
+        // What did not end must not keep the store: another run of the agent may need it.
+        loops.shutdown().await;
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
     if ending != Ending::Asked {

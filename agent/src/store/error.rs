@@ -47,7 +47,10 @@ impl StoreError {
 
     /// What SQLite answered.
     pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> StoreError {
-        StoreError::failed(path, format!("{error}; {}", remedy(error.sqlite_error_code())))
+        // Which of the many errors of the storage it was is in the extended code.
+        let code = error.sqlite_error().filter(|error| error.code == ErrorCode::SystemIoFailure);
+        let code = code.map(|error| format!(" (SQLite's code {})", error.extended_code)).unwrap_or_default();
+        StoreError::failed(path, format!("{error}{code}; {}", remedy(error.sqlite_error_code())))
     }
 }
 

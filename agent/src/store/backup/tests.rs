@@ -51,7 +51,7 @@ fn nothing_changed_is_no_new_backup_and_a_damaged_one_does_not_count() {
     let newest = listed(&ground.place, true).unwrap().remove(0);
     let bytes = fs::read(&newest.path).unwrap();
     fs::write(&newest.path, &bytes[..bytes.len() / 2]).unwrap();
-    assert_eq!(listed(&ground.place, false).unwrap()[0].verified, false);
+    assert!(!listed(&ground.place, false).unwrap()[0].verified);
     assert!(again(true), "half a copy is none");
     assert_eq!(listed(&ground.place, true).unwrap().len(), 4);
 }

@@ -7,8 +7,8 @@ use rusqlite::ErrorCode;
 use super::super::error::StoreError;
 use super::super::migrations::MigrationError;
 
-/// Extended result code of a read that the storage refused.
-const IOERR_READ: i32 = 266;
+/// Extended result codes of reads: the storage refused one, or the file ends before it should.
+const READ_FAILURES: [i32; 2] = [266, 522];
 
 /// Why a database could not be opened.
 pub(in crate::store) enum Trouble {
@@ -56,7 +56,7 @@ impl Trouble {
 /// SQLite found its own structures broken, or the storage does not give them back.
 pub(in crate::store) fn is_corruption(error: &rusqlite::Error) -> bool {
     let damaged = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-    damaged || error.sqlite_error().is_some_and(|error| error.extended_code == IOERR_READ)
+    damaged || error.sqlite_error().is_some_and(|error| READ_FAILURES.contains(&error.extended_code))
 }
 
 /// The same, or what stands in the file is not what the agent writes: a table that is not there, a text that is none.
