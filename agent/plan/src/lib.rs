@@ -11,6 +11,7 @@
 //! thousand, shown before it runs, and explained afterwards. The agent (`holdfast`) observes, calls [`plan::plan`], runs
 //! the steps, and looks again; no step relies on memory of an earlier one.
 
+pub mod boot;
 pub mod container;
 pub mod contract;
 pub mod current;
