@@ -17,6 +17,7 @@ pub mod contract;
 pub mod current;
 pub mod facts;
 pub mod forecast;
+pub mod host_config;
 pub mod memory;
 pub mod plan;
 pub mod policy;

@@ -34,6 +34,8 @@ pub fn wanted(config: &BTreeMap<String, String>, back_end: &BackEnd, current: &V
     let mut wanted = Wanted::default();
     for (key, raw) in variables(config, back_end.prefix) {
         match back_end.values(key, raw) {
+            // Off is what a file without the switch says.
+            Ok(values) if !back_end.is_text() && values == ["false"] && !current.contains_key(key) => {}
             Ok(values) => {
                 wanted.values.insert(key.to_owned(), values);
             }
