@@ -20,6 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::host::Host;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store};
@@ -56,7 +57,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone(), tools.host.clone());
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let shutdown = wires.shutdown.clone();
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
@@ -102,7 +103,7 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> ApiState {
+    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>, host: Arc<dyn Host>) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -110,6 +111,7 @@ impl Wires {
             tick: self.tick.clone(),
             poll: self.polls.0.clone(),
             requests: self.requests.0.clone(),
+            host,
             store,
             clock,
         }

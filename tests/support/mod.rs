@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
 
 mod archive;
+mod bus;
 mod cloud;
 mod containers;
 mod device;
@@ -17,6 +18,7 @@ mod images;
 mod site;
 mod target;
 
+pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
 pub use device::{Answer, Device, binary, pss_mib};

@@ -10,12 +10,14 @@
 //! | `serve`, `stall` | connections and their limits |
 //! | `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `status`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
 mod answer;
 mod body;
 mod error;
+mod host;
 mod listener;
 mod locks;
 mod moment;

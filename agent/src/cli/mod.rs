@@ -6,6 +6,7 @@ mod arguments;
 mod demo;
 mod exit;
 mod healthy;
+mod host_config;
 mod lock;
 mod output;
 mod plan;
@@ -60,6 +61,9 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The device's name and proxy.
+    #[command(subcommand)]
+    HostConfig(host_config::HostConfigCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
@@ -95,6 +99,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::HostConfig(command) => host_config::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
     }
@@ -127,6 +132,9 @@ mod tests {
             "update --force --cancel",
             "target show",
             "lock list --json",
+            "host-config get --json",
+            "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
+            "host-config set --remove-proxy --force",
             "healthy",
             "version --json",
         ] {

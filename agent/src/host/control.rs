@@ -87,10 +87,11 @@ impl Control {
     pub async fn settle(&self) -> Option<String> {
         let (restart, problem) = self.boot.settle();
         if restart {
-            self.boot.journal.finish();
+            // While the bus is away, the journal stays for the next start.
             if let Err(error) = unit::restart_proxy(&self.settings.bus).await {
                 return Some(format!("the proxy was changed, but its services could not be restarted: {error}"));
             }
+            self.boot.journal.finish();
         }
         problem
     }
