@@ -2,7 +2,7 @@
 
 # What each command comes from. The engine, its runtime, and what a network namespace of its own takes.
 PACKAGE_OF_COMMAND="dockerd:docker.io containerd:containerd runc:runc iptables:iptables ip:iproute2
-docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux"
+docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux dbus-daemon:dbus-daemon"
 
 # Prints the packages whose commands are not there.
 packages_missing() {

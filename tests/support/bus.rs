@@ -23,7 +23,7 @@ impl Bus {
         std::fs::create_dir_all(folder).expect("a folder for the bus");
         let socket = folder.join("socket");
         let address = format!("unix:path={}", socket.display());
-        let policy = r#"<policy context="default"><allow send_destination="*"/><allow own="*"/><allow user="*"/></policy>"#;
+        let policy = r#"<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/></policy>"#;
         let text = format!("<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{policy}</busconfig>");
         let config = folder.join("bus.conf");
         std::fs::write(&config, text).expect("the configuration of the bus");

@@ -21,7 +21,7 @@ impl Daemon {
         let socket = folder.path().join("bus socket");
         let address = format!("unix:path={}", socket.display()).replace(' ', "%20");
         let config = folder.path().join("bus.conf");
-        let policy = "<policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/><allow user=\"*\"/></policy>";
+        let policy = "<policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy>";
         let text = format!("<busconfig><listen>{address}</listen><auth>EXTERNAL</auth>{policy}</busconfig>");
         std::fs::write(&config, text).unwrap();
         let mut daemon = Command::new("dbus-daemon");
