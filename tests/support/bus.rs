@@ -29,7 +29,7 @@ impl Bus {
         std::fs::write(&config, text).expect("the configuration of the bus");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "dbus-daemon", "--nofork"]);
-        command.arg(format!("--config-file={}", config.display())).stdin(Stdio::null());
+        command.arg(format!("--config-file={}", config.display())).stdin(Stdio::null()).stderr(Stdio::null());
         if Command::new("dbus-daemon").arg("--version").stdout(Stdio::null()).status().is_err() {
             eprintln!("skipped: dbus-daemon is not installed");
             return None;

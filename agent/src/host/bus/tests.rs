@@ -26,7 +26,7 @@ impl Daemon {
         std::fs::write(&config, text).unwrap();
         let mut daemon = Command::new("dbus-daemon");
         daemon.arg("--nofork").arg(format!("--config-file={}", config.display()));
-        let child = daemon.stdin(Stdio::null()).spawn().ok()?;
+        let child = daemon.stdin(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
         let begin = Instant::now();
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(begin.elapsed() < Duration::from_secs(60), "dbus-daemon listens");
