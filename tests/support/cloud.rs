@@ -30,6 +30,11 @@ impl Cloud {
         Cloud { uuid, key, port, running: RefCell::new(Some(cloud)), targets: RefCell::default(), earlier: RefCell::default() }
     }
 
+    /// Where it listens, without TLS.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The `apiEndpoint` for config.json.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

@@ -42,6 +42,10 @@ pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
     environment: BTreeMap<&'static str, OsString>,
+    /// What is run: the binary, with what runs it before it where this processor cannot.
+    program: Vec<OsString>,
+    /// What the agent is started through, for example as another user.
+    through: Vec<&'static str>,
     agent: Option<Child>,
 }
 
@@ -73,7 +77,13 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, agent: None }
+        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], through: Vec::new(), agent: None }
+    }
+
+    /// Another program than the one under test, with what runs it.
+    pub fn running(mut self, program: Vec<OsString>) -> Device {
+        self.program = program;
+        self
     }
 
     /// Writes config.json for a cloud and starts the agent.
@@ -104,6 +114,16 @@ impl Device {
         self.environment.remove(name);
     }
 
+    /// Changes the agent to another build of it.
+    pub fn change_agent(&mut self, binary: impl Into<OsString>) {
+        self.program = vec![binary.into()];
+    }
+
+    /// Starts the agent through another command from now on.
+    pub fn start_through(&mut self, command: &[&'static str]) {
+        self.through = command.to_vec();
+    }
+
     /// A path in the device's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -132,7 +152,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(binary()).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg("run");
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
@@ -219,9 +239,9 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program[0]);
         self.equip(&mut command);
-        let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
+        let output = command.args(&self.program[1..]).args(arguments).stdin(Stdio::null()).output().expect("the command starts");
         Answer {
             code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
 
 mod archive;
+mod balena;
 mod bus;
 mod cloud;
 mod containers;
@@ -15,9 +16,12 @@ mod engine;
 mod history;
 mod http;
 mod images;
+mod machine;
 mod site;
 mod target;
+mod tls;
 
+pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
@@ -26,8 +30,10 @@ pub use engine::{Engine, seconds_now};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
+pub use machine::{Booted, Machine, install as machine_install};
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
+pub use tls::{Certificates, TlsFront};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -19,7 +19,7 @@ pub(super) fn phase_name(phase: &Phase) -> &'static str {
 }
 
 /// A phase as a sentence.
-pub(super) fn phase_sentence(view: &View) -> String {
+pub(crate) fn phase_sentence(view: &View) -> String {
     match &view.phase {
         Phase::Starting => "Starting: nothing has been looked at yet.".into(),
         Phase::NoTarget => "No target: this device has never been told what to run. Nothing is changed until it is.".into(),

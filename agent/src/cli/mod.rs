@@ -3,11 +3,17 @@
 
 mod arguments;
 #[cfg(feature = "sandbox")]
+mod completions;
+mod db;
+mod db_import;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
 mod healthy;
 mod host_config;
 mod lock;
+#[cfg(feature = "sandbox")]
+mod man;
 mod output;
 mod plan;
 mod render;
@@ -64,10 +70,19 @@ enum Command {
     /// The device's name and proxy.
     #[command(subcommand)]
     HostConfig(host_config::HostConfigCommand),
+    /// The database: checks, copies, what was set aside.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
+    /// Print a shell's completion script.
+    #[cfg(feature = "sandbox")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    #[cfg(feature = "sandbox")]
+    Man,
 }
 
 /// Runs the command that the arguments name and says how it ended.
@@ -100,8 +115,13 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
         Command::HostConfig(command) => host_config::run(command).await,
+        Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Completions(args) => completions::run(args),
+        #[cfg(feature = "sandbox")]
+        Command::Man => man::run(),
     }
 }
 
@@ -131,12 +151,27 @@ mod tests {
             "plan -",
             "update --force --cancel",
             "target show",
+            "target history",
+            "target history --database /data/database.sqlite --json",
             "lock list --json",
             "host-config get --json",
             "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
             "host-config set --remove-proxy --force",
+            "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
+            "db check --data-dir /d --database /d/x.sqlite --json",
+            "db backup",
+            "db list",
+            "db restore database-000001-20260102T030405Z-v1.sqlite",
+            "db vacuum",
+            "db checkpoint",
+            "db migrate",
+            "db migrate --to 1",
             "healthy",
             "version --json",
+            #[cfg(feature = "sandbox")]
+            "completions bash",
+            #[cfg(feature = "sandbox")]
+            "man",
         ] {
             let arguments = std::iter::once("holdfast").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");

@@ -10,6 +10,7 @@ mod disk;
 mod file;
 mod interface;
 mod netlink;
+mod notify;
 mod os_release;
 mod power;
 mod system;
@@ -17,6 +18,7 @@ mod unit;
 
 pub use bus::BusError;
 pub use control::ControlSettings;
+pub use notify::ServiceManager;
 pub use system::SystemHost;
 
 use std::collections::BTreeSet;

@@ -69,6 +69,8 @@ pub struct Channels {
     pub events: broadcast::Sender<Event>,
     /// Time since boot of the last tick, ms: fed to the watchdog and to health.
     pub tick: Arc<AtomicI64>,
+    /// The loop ticks at least this often, whatever it waits for.
+    pub tick_every: Duration,
     /// Turns true when the agent is asked to end.
     pub shutdown: watch::Receiver<bool>,
 }

@@ -14,6 +14,9 @@ mod request;
 mod round;
 mod running;
 mod space;
+mod step_error;
+#[cfg(feature = "sandbox")]
+mod stuck;
 mod view;
 
 pub use host_order::{HostOrder, OrderError};

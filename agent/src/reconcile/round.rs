@@ -16,10 +16,11 @@ use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use tokio::time::{Instant, sleep_until};
 
 use super::announce::Announcer;
-use super::execute::{self, StepError};
+use super::execute;
 use super::failures::Cause;
 use super::running::{Ended, Running};
 use super::space::Disk;
+use super::step_error::StepError;
 use super::{Channels, Fault, Phase, Request, TargetInForce, Tools, View, failures, keys};
 use crate::clock::until;
 use crate::engine::{EngineError, EngineEvent, EngineInfo, Events};
@@ -30,8 +31,6 @@ use crate::store::{Change, Loaded};
 
 /// The slow full look that is the safety net under the engine's events.
 const SLOW_LOOK: Duration = Duration::from_secs(300);
-/// The loop ticks at least this often: what the watchdog and health go by.
-const TICK: Duration = Duration::from_secs(60);
 /// Events that come together are answered by one look.
 const EVENT_PAUSE: Duration = Duration::from_millis(40);
 /// Progress of pulls is shown at most this often.
@@ -117,7 +116,9 @@ impl Reconciler {
         }
         let mut look_at = Some(Instant::now());
         loop {
-            self.channels.tick.store(self.tools.clock.now().boot_ms, Ordering::Relaxed);
+            self.tick();
+            #[cfg(feature = "sandbox")]
+            super::stuck::if_asked_for().await;
             if look_at.is_some_and(|at| at <= Instant::now()) {
                 look_at = self.round().await;
                 continue;
@@ -151,6 +152,12 @@ impl Reconciler {
         }
     }
 
+    /// A sign of life: what the watchdog and health go by. Also between calls of the engine, each of which may take its
+    /// whole limit: an engine that is slow or away is not a stuck loop.
+    fn tick(&self) {
+        self.channels.tick.store(self.tools.clock.now().boot_ms, Ordering::Relaxed);
+    }
+
     /// Trials go on after a start of the agent, with a clock of their own and one more start on record.
     async fn resume_trials(&mut self) {
         let since_boot_ms = Some(self.tools.clock.now().boot_ms);
@@ -167,7 +174,7 @@ impl Reconciler {
 
     /// Sleeps until something asks for attention.
     async fn wait(&mut self, locks: &mut crate::host::LockChanges, look_at: Option<Instant>) -> Woke {
-        let tick = Instant::now() + TICK;
+        let tick = Instant::now() + self.channels.tick_every;
         let progressed = self.running.progressed();
         let next_event = async {
             match &mut self.events {
@@ -298,7 +305,9 @@ impl Reconciler {
 
     async fn subscribe(&mut self) -> Result<(), EngineError> {
         self.engine = Some(self.tools.engine.describe().await?);
+        self.tick();
         self.events = Some(self.tools.engine.events().await?);
+        self.tick();
         self.tools.engine.forget_cache();
         Ok(())
     }

@@ -47,7 +47,10 @@ impl StoreError {
 
     /// What SQLite answered.
     pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> StoreError {
-        StoreError::failed(path, format!("{error}; {}", remedy(error.sqlite_error_code())))
+        // Which of the many errors of the storage it was is in the extended code.
+        let code = error.sqlite_error().filter(|error| error.code == ErrorCode::SystemIoFailure);
+        let code = code.map(|error| format!(" (SQLite's code {})", error.extended_code)).unwrap_or_default();
+        StoreError::failed(path, format!("{error}{code}; {}", remedy(error.sqlite_error_code())))
     }
 }
 
@@ -64,7 +67,7 @@ fn remedy(code: Option<ErrorCode>) -> &'static str {
             "nothing was stored: another program has the file locked, end it; the next attempt needs no restart"
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the file is damaged: stop the agent and move it away together with its -wal and -shm, or restore a backup"
+            "the file is damaged: it is set aside and a backup restored as soon as it is opened anew"
         }
         Some(ErrorCode::SystemIoFailure) => {
             "nothing was stored: see the kernel log for errors of the storage, and whether it is full"

@@ -87,7 +87,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
         app::refused(&mut draft, uuid, refused);
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
-    for app in input.target.apps.values().filter(|app| app::is_managed(app)) {
+    for app in input.target.apps.values().filter(|app| app.is_managed()) {
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
         let stand_in = trial::stand_in(&mut draft, app);
         app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));

@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::engine::{Engine, Progress};
 use crate::host::DiskSpace;
 use crate::policy::Zone;
-use crate::reconcile::execute::{StepError, carry_out};
+use crate::reconcile::execute::carry_out;
+use crate::reconcile::step_error::StepError;
 use crate::reconcile::{Channels, Phase, Reconciler, TargetInForce, Tools, View};
 use crate::registry::Layer;
 use crate::sandbox::engine::{Entry, SimEngine};
@@ -227,6 +228,7 @@ impl Loop {
             view: view_out,
             events: broadcast::channel(64).0,
             tick: Arc::new(AtomicI64::new(0)),
+            tick_every: Duration::from_secs(60),
             shutdown: down,
         };
         let loaded = bench.store.load("", DEVICE).await.unwrap();

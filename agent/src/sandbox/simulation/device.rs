@@ -31,6 +31,9 @@ const MAX_RETRY: Duration = Duration::from_secs(300);
 /// How long the agent may take to end when it is asked to, as in the program.
 const END_LIMIT: Duration = Duration::from_secs(12);
 
+/// How often the loop ticks when nothing happens.
+const TICK: Duration = Duration::from_secs(60);
+
 /// One device with its agent.
 pub(super) struct Device {
     pub engine: SimEngine,
@@ -122,6 +125,7 @@ impl Device {
             view: view.clone(),
             events: events.clone(),
             tick: Arc::new(AtomicI64::new(0)),
+            tick_every: TICK,
             shutdown: shutdown.subscribe(),
         };
         let teller = tokio::spawn(tell_events(self.witness.clone(), events.subscribe()));
