@@ -8,6 +8,7 @@
 
 mod archive;
 mod balena;
+mod bus;
 mod cloud;
 mod containers;
 mod device;
@@ -22,6 +23,7 @@ mod target;
 mod tls;
 
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
+pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
 pub use device::{Answer, Device, binary, pss_mib};

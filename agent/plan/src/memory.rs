@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::OwnKeys;
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
@@ -71,6 +72,57 @@ pub struct Failure {
     pub no_space: bool,
 }
 
+/// The restart of the device that was asked for last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebootRecord {
+    /// Why, one reason a line.
+    pub why: String,
+    /// In which boot it was asked for.
+    pub boot_id: String,
+    /// How often for this reason, one after the other.
+    pub count: u32,
+}
+
+impl RebootRecord {
+    /// Whether the device was restarted for this often enough to know that it does not help.
+    pub fn is_spent(&self) -> bool {
+        self.count >= crate::plan::MAX_REBOOTS
+    }
+
+    /// Whether this is one of its reasons.
+    pub fn names(&self, reason: &str) -> bool {
+        self.why.lines().any(|line| line == reason)
+    }
+}
+
+/// The device is about to stop or to start again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GoingDown {
+    /// What was asked for.
+    pub power: PowerChange,
+    /// When it counts as not followed, ms since boot.
+    pub until_boot_ms: i64,
+}
+
+/// What can be asked of a device's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PowerChange {
+    /// Stop and start again.
+    Reboot,
+    /// Stop.
+    Shutdown,
+}
+
+impl std::fmt::Display for PowerChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PowerChange::Reboot => "restart",
+            PowerChange::Shutdown => "shut down",
+        })
+    }
+}
+
 /// What decisions remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
@@ -90,6 +142,12 @@ pub struct Memory {
     pub stops: BTreeSet<(AppId, String)>,
     /// Failures of steps by [`crate::plan::Step::key`].
     pub failures: BTreeMap<String, Failure>,
+    /// Boot configuration keys that device variables named, by back-end.
+    pub boot_keys: OwnKeys,
+    /// The restart asked for last.
+    pub reboot: Option<RebootRecord>,
+    /// Set while the device goes down. Not stored.
+    pub going_down: Option<GoingDown>,
 }
 
 /// A change of memory that a plan asks for; the executor commits it to the store.
@@ -155,6 +213,16 @@ pub enum Remember {
         /// Asked for or taken back.
         stopped: bool,
     },
+    /// Which boot configuration keys are the agent's.
+    BootKeys {
+        /// All of them.
+        own: OwnKeys,
+    },
+    /// The device is about to be restarted.
+    Reboot {
+        /// Why, and how often.
+        record: RebootRecord,
+    },
 }
 
 impl Memory {
@@ -193,6 +261,8 @@ impl Memory {
             Remember::ForgetImage { image } => {
                 self.images.remove(image);
             }
+            Remember::BootKeys { own } => self.boot_keys = own.clone(),
+            Remember::Reboot { record } => self.reboot = Some(record.clone()),
             Remember::Stop { app_id, service, stopped: true } => {
                 self.stops.insert((*app_id, service.clone()));
             }

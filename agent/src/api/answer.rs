@@ -86,7 +86,8 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     answer
 }
 
-fn finished(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+/// A finished answer with any body.
+pub(super) fn finished(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

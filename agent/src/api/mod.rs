@@ -10,6 +10,7 @@
 //! | `serve`, `stall` | connections and their limits |
 //! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `health` | how the agent and its database are |
@@ -20,6 +21,7 @@ mod body;
 mod database;
 mod error;
 mod health;
+mod host;
 mod listener;
 mod locks;
 mod moment;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, Outcome, Refusal};
 use super::body;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, host, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -33,7 +33,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES)
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.

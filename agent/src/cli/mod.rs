@@ -10,6 +10,7 @@ mod db_import;
 mod demo;
 mod exit;
 mod healthy;
+mod host_config;
 mod lock;
 #[cfg(feature = "sandbox")]
 mod man;
@@ -66,6 +67,9 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The device's name and proxy.
+    #[command(subcommand)]
+    HostConfig(host_config::HostConfigCommand),
     /// The database: checks, copies, what was set aside.
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -110,6 +114,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::HostConfig(command) => host_config::run(command).await,
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
@@ -149,6 +154,9 @@ mod tests {
             "target history",
             "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "host-config get --json",
+            "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
+            "host-config set --remove-proxy --force",
             "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
             "db check --data-dir /d --database /d/x.sqlite --json",
             "db backup",

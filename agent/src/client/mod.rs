@@ -60,6 +60,14 @@ pub async fn post(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<R
     send(socket, Method::POST, path, body.into()).await
 }
 
+/// Sends a JSON body that changes a part of `path`.
+///
+/// # Errors
+/// When the agent cannot be reached, does not answer, or refuses.
+pub async fn patch(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
+    send(socket, Method::PATCH, path, body.into()).await
+}
+
 async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Reply, ClientError> {
     let not_reachable = |cause| ClientError::NotReachable { socket: socket.display().to_string(), cause };
     let stream = match timeout(CONNECT_TIME, UnixStream::connect(socket)).await {

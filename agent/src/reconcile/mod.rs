@@ -7,6 +7,7 @@
 mod announce;
 mod execute;
 mod failures;
+mod host_order;
 mod inputs;
 mod keys;
 mod request;
@@ -18,6 +19,7 @@ mod step_error;
 mod stuck;
 mod view;
 
+pub use host_order::{HostOrder, OrderError};
 pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};
 pub use round::Reconciler;

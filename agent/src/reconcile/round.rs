@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use holdfast_plan::contract;
 use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
-use holdfast_plan::memory::{Memory, Remember, Trial};
+use holdfast_plan::memory::{Memory, PowerChange, Remember, Trial};
 use holdfast_plan::plan::{Action, Input, Plan, plan};
 use holdfast_plan::policy::{Force, Policy};
 use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
@@ -44,21 +44,21 @@ const ENGINE_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration
 
 /// The loop and what it knows between rounds: nothing that an observation could tell.
 pub struct Reconciler {
-    tools: Tools,
+    pub(super) tools: Tools,
     channels: Channels,
-    announcer: Announcer,
+    pub(super) announcer: Announcer,
     running: Running,
     events: Option<Events>,
     engine: Option<EngineInfo>,
     device: DeviceInfo,
-    memory: Memory,
+    pub(super) memory: Memory,
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
     away: Option<Away>,
     store_error: Option<String>,
     host_error: Option<String>,
-    last: View,
+    pub(super) last: View,
     next_slow_look: Instant,
 }
 
@@ -111,6 +111,9 @@ impl Reconciler {
     pub async fn run(mut self) {
         let mut locks = self.tools.host.lock_changes();
         self.resume_trials().await;
+        if let Some(problem) = self.tools.host.settle().await {
+            self.announcer.say(Level::Error, None, None, problem, self.tools.clock.now().wall_ms);
+        }
         let mut look_at = Some(Instant::now());
         loop {
             self.tick();
@@ -131,7 +134,7 @@ impl Reconciler {
                     look_at = Some(Instant::now());
                 }
                 Woke::Request(request) => {
-                    self.accept(request);
+                    self.accept(request).await;
                     look_at = Some(Instant::now());
                 }
                 Woke::Target => {
@@ -196,8 +199,16 @@ impl Reconciler {
         }
     }
 
-    fn accept(&mut self, request: Request) {
-        let Request::Look { from, force, cancel } = request;
+    async fn accept(&mut self, request: Request) {
+        let (from, force, cancel) = match request {
+            Request::Look { from, force, cancel } => (from, force, cancel),
+            Request::Host { from, force, order, reply } => {
+                let outcome = self.order(order, &from, force).await;
+                // Whoever asked may have gone away.
+                let _ = reply.send(outcome);
+                return;
+            }
+        };
         if force {
             log::info!("update asked for by the {from} with force: update locks will be broken");
             self.force = Some(Force::Request { from });
@@ -288,7 +299,8 @@ impl Reconciler {
                 return None;
             }
         };
-        Some(Current { engine, locks, in_flight: self.running.in_flight() })
+        let host = self.tools.host.state().await;
+        Some(Current { engine, locks, host, in_flight: self.running.in_flight() })
     }
 
     async fn subscribe(&mut self) -> Result<(), EngineError> {
@@ -412,6 +424,9 @@ impl Reconciler {
                 let removed = matches!(step.action, Action::RemoveImage { .. } | Action::RemoveDangling { .. });
                 if removed && !self.running.removes_images() {
                     failures::room_was_made(&mut self.memory.failures);
+                }
+                if step.action == Action::Reboot {
+                    self.goes_down(PowerChange::Reboot);
                 }
                 for lock in &done.broken {
                     let message = format!("the application's update lock {} was broken", lock.file);

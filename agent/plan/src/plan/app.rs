@@ -217,7 +217,12 @@ impl<'a> Round<'a> {
             match &candidate.need {
                 Need::Start(container, why) => {
                     match self.start_blocker(candidate).or_else(|| needs_reboot(draft, candidate, container)) {
-                        Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
+                        Some(reason) if *why == Reason::StartedNever => {
+                            if reason == Reason::WaitingForReboot {
+                                require_reboot(draft, self.app, container);
+                            }
+                            draft.wait(&self.app.name, Some(name), reason);
+                        }
                         _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
                     }
                 }
@@ -329,6 +334,18 @@ impl<'a> Round<'a> {
 fn needs_reboot(draft: &Draft<'_>, candidate: &Candidate<'_>, container: &Container) -> Option<Reason> {
     let booted_ms = draft.input.facts.boot_time_ms?;
     (candidate.requires_reboot() && container.created_ms >= booted_ms).then_some(Reason::WaitingForReboot)
+}
+
+/// Marks that the device has to start again for a container. Whether it has since the container was made, clocks tell; one
+/// that is not set says nothing.
+fn require_reboot(draft: &mut Draft<'_>, app: &App, container: &Container) {
+    let id: String = container.id.chars().take(12).collect();
+    let why = format!("service {} of {} (container {id})", container.service, app.name);
+    let host = &draft.input.current.host;
+    if host.boot_id.is_empty() || host.reboot.contains(&why) || draft.input.now.wall_ms.is_none() {
+        return;
+    }
+    draft.step(Some(&app.name), Some(&container.service), Action::RequireReboot { why }, Reason::WaitingForReboot);
 }
 
 /// What is planned for a service under the locks.

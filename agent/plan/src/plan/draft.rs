@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::step::app_place;
+use super::step::{LOCK_KEY, app_place};
 use super::{Action, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::Failure;
@@ -205,6 +205,26 @@ impl<'a> Draft<'a> {
     /// Whether any step has been wanted so far.
     pub fn is_unsettled(&self) -> bool {
         self.unsettled
+    }
+
+    /// Whether nothing is done or about to be done beside taking locks and giving them back.
+    pub fn is_quiet(&self) -> bool {
+        let hands_over = |wait: &Wait| matches!(wait.reason, Reason::WaitingForHandOver { .. });
+        self.plan.steps.iter().all(|step| matches!(step.action, Action::ReleaseLock { .. }))
+            && self.input.current.in_flight.keys().all(|key| key.starts_with(LOCK_KEY))
+            && !self.plan.waiting.iter().any(hands_over)
+    }
+
+    /// Keeps the locks that were to be given back.
+    pub fn drop_releases(&mut self) {
+        let keys = &mut self.keys;
+        self.plan.steps.retain(|step| {
+            let release = matches!(step.action, Action::ReleaseLock { .. });
+            if release {
+                keys.remove(&step.key());
+            }
+            !release
+        });
     }
 
     pub fn finish(self) -> Plan {

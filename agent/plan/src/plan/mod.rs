@@ -4,6 +4,7 @@ mod app;
 mod departed;
 mod draft;
 mod handover;
+mod host;
 mod images;
 mod locking;
 mod need;
@@ -15,6 +16,7 @@ mod step;
 mod trial;
 mod volumes;
 
+pub use host::MAX_REBOOTS;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
@@ -71,9 +73,15 @@ pub fn plan(input: &Input<'_>) -> Plan {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
         return draft.finish();
     }
+    if let Some(down) = input.memory.going_down.as_ref().filter(|down| input.now.boot_ms < down.until_boot_ms) {
+        draft.wait("device", None, Reason::GoingDown { power: down.power });
+        draft.wake(down.until_boot_ms);
+        return draft.finish();
+    }
     for why in &input.policy.passed_over {
         draft.note("device", None, Reason::VariablePassedOver { why: why.clone() });
     }
+    host::plan_configuration(&mut draft);
     let world = World::of(input);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
@@ -88,5 +96,6 @@ pub fn plan(input: &Input<'_>) -> Plan {
     removal::plan_superseded(&mut draft, &world);
     images::plan_cancel(&mut draft);
     removal::plan_dangling(&mut draft);
+    host::plan_reboot(&mut draft);
     draft.finish()
 }

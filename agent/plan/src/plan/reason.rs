@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::memory::PowerChange;
+
 /// A reason. `Display` is the sentence people read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
@@ -49,6 +51,14 @@ pub enum Reason {
     WaitingForHandOver { deadline_boot_ms: i64 },
     WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
     WaitingForReboot,
+    BootConfiguration,
+    BootFileUnusable { file: String, why: String },
+    BeforeReboot,
+    RebootNeeded { why: String },
+    RebootPending { why: String },
+    RebootLoop { why: String, count: u32 },
+    WaitingForOsUpdate,
+    GoingDown { power: PowerChange },
     ContractUnmet { services: Vec<String> },
     LeftOut { unmet: String },
     TrialBegins,
@@ -131,6 +141,25 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForReboot => {
                 f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
             }
+            Reason::BootConfiguration => f.write_str("device variables ask for boot configuration"),
+            Reason::BootFileUnusable { file, why } => write!(
+                f,
+                "device variables ask for boot configuration, but {file} on the boot partition cannot be used and is left as it is: {why}"
+            ),
+            Reason::BeforeReboot => f.write_str("the device is about to be restarted"),
+            Reason::RebootNeeded { why } => write!(f, "the device has to be restarted for {}", one_line(why)),
+            Reason::RebootPending { why } => write!(
+                f,
+                "the device is restarted as soon as nothing else is to be done and no update lock is held, for {}",
+                one_line(why)
+            ),
+            Reason::RebootLoop { why, count } => write!(
+                f,
+                "the device was restarted {count} times for the same reason and it did not help; it is not restarted for it again until device variables or the release change: {}",
+                one_line(why)
+            ),
+            Reason::WaitingForOsUpdate => f.write_str("Waiting for Host OS update to finish"),
+            Reason::GoingDown { power } => write!(f, "the device was asked to {power}; nothing else is done until it has"),
             Reason::ContractUnmet { services } => write!(
                 f,
                 "Some releases were rejected due to having unmet requirements: {}; the running release is left as it is",
@@ -146,6 +175,11 @@ impl std::fmt::Display for Reason {
             Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
         }
     }
+}
+
+/// Reasons that lie on lines of their own, for a sentence.
+fn one_line(lines: &str) -> String {
+    lines.lines().collect::<Vec<_>>().join(", and ")
 }
 
 impl Reason {

@@ -150,6 +150,7 @@ impl Given {
             tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
             poll,
             requests: ask,
+            host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
         };

@@ -15,3 +15,4 @@ pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
 pub(super) use status::status;
+pub(super) use words::plain;

@@ -52,7 +52,7 @@ pub(super) fn bar(percent: u8) -> String {
 }
 
 /// Text without control characters: names and errors come from outside and must not steer the terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c == '\n' || c == '\t' {

@@ -89,6 +89,7 @@ fn is_ordinary(wait: &Wait) -> bool {
             | R::WaitingForOldContainer
             | R::WaitingForStep { .. }
             | R::Changed { .. }
+            | R::RebootPending { .. }
             | R::NotWantedAnyMore
             | R::Duplicate
     )

@@ -1,9 +1,15 @@
-//! Tables `departed_app` and `stopped_service`: what decisions remember besides releases and images.
+//! Tables `departed_app` and `stopped_service`, and two named values: what decisions remember besides releases and images.
+
+use std::collections::BTreeMap;
 
 use holdfast_plan::memory::{Memory, Remember};
 use rusqlite::{Connection, params};
 
-use super::{signed, unsigned};
+use super::{signed, unsigned, value};
+
+/// Names of values: boot configuration keys that are the agent's, and the restart asked for last.
+const BOOT_KEYS: &str = "boot_keys";
+const REBOOT: &str = "reboot";
 
 // The first departure counts: the grace period does not start again.
 const DEPART: &str = "INSERT INTO departed_app (app_id, departed_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -21,6 +27,17 @@ pub(super) fn load(connection: &Connection, memory: &mut Memory) -> rusqlite::Re
     Ok(())
 }
 
+/// What is one value with a name. One that makes no sense is none.
+pub(super) fn take_values(values: &mut BTreeMap<String, String>, memory: &mut Memory) {
+    let mut take = |name: &str| values.remove(name);
+    memory.boot_keys = take(BOOT_KEYS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    memory.reboot = take(REBOOT).and_then(|text| serde_json::from_str(&text).ok());
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
 pub(super) fn write(connection: &Connection, remember: &Remember) -> rusqlite::Result<()> {
     let execute = |sql: &str, values: &[&dyn rusqlite::ToSql]| connection.prepare_cached(sql)?.execute(values).map(|_| ());
     match remember {
@@ -29,6 +46,10 @@ pub(super) fn write(connection: &Connection, remember: &Remember) -> rusqlite::R
         Remember::Stop { app_id, service, stopped } => {
             execute(if *stopped { STOP } else { UNSTOP }, params![signed(*app_id)?, service])
         }
+        Remember::BootKeys { own } => {
+            value::write(connection, BOOT_KEYS, Some(&json(own)?).filter(|_| !own.is_empty()).map(String::as_str))
+        }
+        Remember::Reboot { record } => value::write(connection, REBOOT, Some(&json(record)?)),
         // Rows of other table groups.
         _ => Ok(()),
     }

@@ -29,6 +29,7 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlit
     image::load(connection, &mut loaded.memory)?;
     loaded.api_keys = api_key::load(connection)?;
     loaded.values = value::load(connection)?;
+    decision::take_values(&mut loaded.values, &mut loaded.memory);
     Ok(loaded)
 }
 
