@@ -7,6 +7,7 @@
 mod announce;
 mod execute;
 mod failures;
+mod hold;
 mod inputs;
 mod keys;
 mod request;
@@ -15,6 +16,7 @@ mod running;
 mod space;
 mod view;
 
+pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};
 pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};
 pub use round::Reconciler;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use holdfast_plan::target::DeviceTarget;
 
+use super::HoldRequest;
+
 /// A target with where it came from.
 #[derive(Clone, Debug)]
 pub struct TargetInForce {
@@ -25,4 +27,6 @@ pub enum Request {
         /// Give up what is being downloaded and plan anew.
         cancel: bool,
     },
+    /// Keep a volume from its services until the one who asks lets go of it.
+    Hold(HoldRequest),
 }

@@ -19,6 +19,7 @@ use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
+use super::hold::ActiveHold;
 use super::running::Running;
 use super::space::Disk;
 use super::{Channels, TargetInForce, Tools, View, failures};
@@ -44,6 +45,7 @@ pub struct Reconciler {
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
+    hold: Option<ActiveHold>,
     away: Option<Away>,
     store_error: Option<String>,
     host_error: Option<String>,
@@ -75,6 +77,7 @@ impl Reconciler {
             target,
             channels,
             force: None,
+            hold: None,
             away: None,
             store_error: None,
             host_error: None,
@@ -94,9 +97,11 @@ impl Reconciler {
         let facts = self.facts();
         let grace_ms = i64::try_from(self.tools.volume_grace.as_millis()).unwrap_or(i64::MAX);
         let now = self.tools.clock.now();
+        self.hold = self.hold.take().filter(ActiveHold::is_wanted);
         let policy = policy::evaluate(&Circumstances {
             config: &target.config,
             request: self.force.as_ref(),
+            hold: self.hold.as_ref().map(|hold| &hold.hold),
             engine: &current.engine,
             memory: &self.memory,
             volume_grace_ms: grace_ms,
@@ -110,6 +115,7 @@ impl Reconciler {
         let data_root = self.engine.as_ref().and_then(|engine| engine.data_root.clone());
         let disk = Disk { data_root, watermark: policy.disk_watermark };
         let acted = self.start(&plan, &disk).await;
+        let acted = self.judge_hold(&plan) || acted;
         if plan.is_settled() && self.running.is_empty() {
             self.force = None;
         }

@@ -49,7 +49,8 @@ pub(super) fn take(draft: &mut Draft<'_>, name: &str, app: AppId, services: BTre
     false
 }
 
-fn held_by_application(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> Option<Reason> {
+/// The lock of one of these services that the application holds, as a reason to wait.
+pub(super) fn held_by_application(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> Option<Reason> {
     services.iter().find_map(|service| match draft.input.current.locks.holder(app, service)? {
         LockHolder::Application { file, since_ms } => {
             Some(Reason::WaitingForLock { service: service.clone(), file: file.clone(), since_ms: *since_ms })

@@ -223,6 +223,7 @@ impl Step {
                 Remember::Image(record) => format!("image {}", record.image),
                 Remember::ForgetImage { image } => format!("image {image}"),
                 Remember::Stop { app_id, service, .. } => format!("stop of {app_id}/{service}"),
+                Remember::Held { container, .. } => format!("hold of container {container}"),
             },
         }
     }

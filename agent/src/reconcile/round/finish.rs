@@ -30,6 +30,9 @@ impl Reconciler {
                 if removed && !self.running.removes_images() {
                     failures::room_was_made(&mut self.memory.failures);
                 }
+                if let Some(hold) = self.hold.as_mut().filter(|_| !done.broken.is_empty()) {
+                    hold.broken.extend(done.broken.iter().map(|lock| format!("{} of {}", lock.file, lock.service)));
+                }
                 for lock in &done.broken {
                     let message = format!("the application's update lock {} was broken", lock.file);
                     self.announcer.say(Level::Warning, step.app.as_deref(), Some(&lock.service), message, now.wall_ms);

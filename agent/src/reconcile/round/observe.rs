@@ -52,7 +52,12 @@ impl Reconciler {
     }
 
     pub(super) async fn subscribe(&mut self) -> Result<(), EngineError> {
-        self.engine = Some(self.tools.engine.describe().await?);
+        let known = self.engine.replace(self.tools.engine.describe().await?);
+        if known.is_none()
+            && let Err(error) = self.tools.engine.sweep_copies().await
+        {
+            log::warn!("what an earlier copy of a volume left cannot be removed now, that is tried at the next start: {error}");
+        }
         self.events = Some(self.tools.engine.events().await?);
         self.tools.engine.forget_cache();
         Ok(())

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Request;
+use super::super::hold;
 use super::super::running::Ended;
 use super::Reconciler;
 use crate::engine::EngineEvent;
@@ -92,6 +93,7 @@ impl Reconciler {
             request = self.channels.requests.recv() => request.map_or(Woke::Shutdown, Woke::Request),
             changed = self.channels.target.changed() => changed.map_or(Woke::Shutdown, |()| Woke::Target),
             Some(()) = locks.next() => Woke::Look,
+            () = hold::abandoned(self.hold.as_ref()) => Woke::Look,
             event = next_event => match event {
                 Some(EngineEvent::Changed) => Woke::Event,
                 Some(EngineEvent::Closed) | None => Woke::EventsClosed,
@@ -106,6 +108,16 @@ impl Reconciler {
     async fn drain(mut self) {
         self.running.cancel_pulls();
         let deadline = Instant::now() + DRAIN;
+        self.end_steps(deadline).await;
+        // What was stopped for a copy is not left so until the next start: whoever copies has gone with the API.
+        if !self.memory.held.is_empty() && self.running.is_empty() {
+            self.hold = None;
+            self.start_held().await;
+            self.end_steps(deadline).await;
+        }
+    }
+
+    async fn end_steps(&mut self, deadline: Instant) {
         while !self.running.is_empty() {
             tokio::select! {
                 ended = self.running.ended() => self.finish(ended).await,
