@@ -22,7 +22,7 @@ use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Loaded, Store};
+use crate::store::Loaded;
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -56,7 +56,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let shutdown = wires.shutdown.clone();
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
@@ -102,7 +102,7 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -110,8 +110,9 @@ impl Wires {
             tick: self.tick.clone(),
             poll: self.polls.0.clone(),
             requests: self.requests.0.clone(),
-            store,
-            clock,
+            engine: tools.engine.clone(),
+            store: tools.store.clone(),
+            clock: tools.clock.clone(),
         }
     }
 }

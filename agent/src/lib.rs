@@ -23,7 +23,7 @@
 //! never what to do about it.
 //!
 //! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile` › `cloud`,
-//! `engine`, `store`, `lock`, `host`, `policy` › `settings` › `holdfast_plan`.
+//! `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
 pub mod app;
@@ -45,3 +45,4 @@ pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod version;
+pub mod volume;

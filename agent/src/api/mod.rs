@@ -11,6 +11,7 @@
 //! | `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
+//! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `status`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
 mod answer;
@@ -29,17 +30,21 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod v1;
 mod v2;
 mod v3;
+mod volumes;
 
 pub use answer::Failure;
 pub use error::ApiError;
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
-pub use moment::{Ago, Ahead};
+pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use transfer::{Copied, Restored, VOLUME_HEADER};
+pub use volumes::{VolumeList, VolumeRow, VolumeUse};

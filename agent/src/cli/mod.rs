@@ -2,6 +2,7 @@
 //! says; what they print is made by pure functions in `render`.
 
 mod arguments;
+mod data;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
@@ -17,6 +18,7 @@ mod status;
 mod target;
 mod update;
 mod version;
+mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,6 +62,12 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The volumes of apps: what there is, and copies of them.
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// The agent's own data directory.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
@@ -95,6 +103,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::Volume(command) => Box::pin(volume::run(command)).await,
+        Command::Data(command) => data::run(command),
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
     }
@@ -128,6 +138,12 @@ mod tests {
             "target show",
             "lock list --json",
             "healthy",
+            "volume list --json",
+            "volume backup data",
+            "volume backup 5_data data.tar.gz --live",
+            "volume backup 5_data --force",
+            "volume restore 5_data data.tar.gz --force",
+            "data move /data /mnt/volume",
             "version --json",
         ] {
             let arguments = std::iter::once("holdfast").chain(line.split(' '));

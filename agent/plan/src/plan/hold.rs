@@ -79,7 +79,13 @@ fn goes(hold: &Hold, container: &Container) -> bool {
 }
 
 /// Why the volume cannot be had at all, whatever its services do.
-fn obstacle(draft: &Draft<'_>, world: &World<'_>, hold: &Hold, users: &[&Container], apps: &BTreeSet<AppId>) -> Option<HoldVerdict> {
+fn obstacle(
+    draft: &Draft<'_>,
+    world: &World<'_>,
+    hold: &Hold,
+    users: &[&Container],
+    apps: &BTreeSet<AppId>,
+) -> Option<HoldVerdict> {
     let memory = draft.input.memory;
     for app in draft.input.target.apps.values().filter(|app| apps.contains(&app.id)) {
         // Health is judged against a deadline; a service that is stopped on purpose would fail its release.

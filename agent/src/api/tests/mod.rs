@@ -126,6 +126,7 @@ impl Given {
             tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
             poll,
             requests: ask,
+            engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
         };

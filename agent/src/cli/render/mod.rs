@@ -5,9 +5,12 @@ mod page;
 mod plan;
 mod status;
 mod table;
+mod volumes;
 mod words;
 
 pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
 pub(super) use status::status;
+pub(super) use volumes::volumes;
+pub(super) use words::size;

@@ -272,7 +272,8 @@ fn a_record_with_another_engine_id_is_put_right() {
 fn one_content_under_several_names_is_pulled_once_and_found_under_all() {
     let two = target("one", &[("a", reference("a", '1'), json!({})), ("b", reference("b", '1'), json!({}))]);
     let empty = Device { memory: Memory { target_stored: true, ..Memory::default() }, target: two.clone(), ..Device::default() };
-    let fetches = empty.with_download_recorded().plan().steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. })).count();
+    let fetches =
+        empty.with_download_recorded().plan().steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. })).count();
     assert_eq!(fetches, 1);
     let mut device = Device::at(two);
     assert_eq!(device.current.engine.images.len(), 1);
