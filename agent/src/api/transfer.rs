@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use holdfast_plan::current::Volume;
+use holdfast_plan::current::{EngineState, Volume};
 use holdfast_plan::policy::Purpose;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
@@ -100,14 +100,7 @@ struct Subject {
 impl Subject {
     fn of(view: &View, name: &str, state: &ApiState) -> Result<Subject, Refusal> {
         let volume = find(view, name)?;
-        let engine = &view.current.engine;
-        let user = engine.containers.iter().find(|container| container.mounts_volume(&volume.name));
-        let image = user.map(|user| &user.image_id).or_else(|| engine.images.first().map(|image| &image.id));
-        let image = image.cloned().ok_or_else(|| {
-            Refusal::unavailable(
-                "the engine has no image at all, and a copy of a volume needs one, whichever; install a release or pull any image first",
-            )
-        })?;
+        let image = some_image(&view.current.engine)?;
         let row = volume_row(view, volume, state.now());
         let stopped = row.used_by.into_iter().filter(|user| user.running).map(|user| user.service).collect();
         let copied = Copied { volume: row.name, app_id: row.app_id, app: row.app, stopped, broken: Vec::new() };
@@ -122,8 +115,22 @@ impl Subject {
             Refusal::new(if locked { StatusCode::LOCKED } else { StatusCode::CONFLICT }, message)
         })?;
         self.copied.broken = held.broken.clone();
+        // While the volume is held the agent removes no image, so what is there now stays.
+        let engine = state.engine.observe().await.map_err(|error| refused(&error))?;
+        self.image = some_image(&engine)?;
         Ok(held)
     }
+}
+
+/// Any image: best one that a container keeps from being removed.
+fn some_image(engine: &EngineState) -> Result<String, Refusal> {
+    let has = |id: &&String| engine.images.iter().any(|image| image.id == **id);
+    let used = engine.containers.iter().map(|container| &container.image_id).find(has);
+    used.or_else(|| engine.images.first().map(|image| &image.id)).cloned().ok_or_else(|| {
+        Refusal::unavailable(
+            "the engine has no image at all, and a copy of a volume needs one, whichever; install a release or pull any image first",
+        )
+    })
 }
 
 fn refused(error: &EngineError) -> Refusal {

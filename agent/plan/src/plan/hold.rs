@@ -125,7 +125,8 @@ fn is_made_again(draft: &Draft<'_>, world: &World<'_>, container: &Container) ->
 /// Takes the locks and stops what uses the volume; ready once nothing does.
 fn clear(draft: &mut Draft<'_>, hold: &Hold, users: &[&Container], apps: &BTreeSet<AppId>) -> HoldVerdict {
     let busy = apps.iter().any(|app| draft.is_at_work_on(*app));
-    if busy || draft.input.current.in_flight.contains_key(&format!("volume {}", hold.volume)) {
+    // The copy is made through a container of some image; none of them may be on its way out.
+    if busy || draft.runs("image ") || draft.input.current.in_flight.contains_key(&format!("volume {}", hold.volume)) {
         return HoldVerdict::Pending;
     }
     let users: Vec<&Container> = users.iter().copied().filter(|user| goes(hold, user)).collect();
