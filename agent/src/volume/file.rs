@@ -202,15 +202,21 @@ mod tests {
     fn damage_anywhere_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tar.gz");
-        write(&path, &[3; 5000]).unwrap();
+        let made = write(&path, &[3; 5000]).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let broken = folder.path().join("b.tar.gz");
+        let mut harmless = 0;
         for at in 10..whole.len() {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
             std::fs::write(&broken, changed).unwrap();
-            assert!(verify(&broken).is_err(), "byte {at} of {}", whole.len());
+            // A run of equal bytes may be written in more ways than one.
+            if let Ok(read) = verify(&broken) {
+                assert_eq!(read, made, "byte {at} of {}", whole.len());
+                harmless += 1;
+            }
         }
+        assert!(harmless * 20 < whole.len(), "{harmless} of {}", whole.len());
         for end in (0..whole.len()).step_by(7) {
             std::fs::write(&broken, &whole[..end]).unwrap();
             assert!(verify(&broken).is_err(), "cut at {end}");

@@ -12,7 +12,7 @@ const STOP: &str = "INSERT INTO stopped_service (app_id, service) VALUES (?1, ?2
 const UNSTOP: &str = "DELETE FROM stopped_service WHERE app_id = ?1 AND service = ?2";
 
 /// Names of the values that stand for containers stopped for a copy of a volume begin so; the engine id follows.
-const HELD: &str = "held container ";
+pub(super) const HELD: &str = "held container ";
 const HOLD: &str = "INSERT INTO value (name, value) VALUES (?1, '') ON CONFLICT DO NOTHING";
 const LET_GO: &str = "DELETE FROM value WHERE name = ?1";
 

@@ -24,6 +24,8 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlit
     image::load(connection, &mut loaded.memory)?;
     loaded.api_keys = api_key::load(connection)?;
     loaded.values = value::load(connection)?;
+    // Those are read as decisions.
+    loaded.values.retain(|name, _| !name.starts_with(decision::HELD));
     Ok(loaded)
 }
 
