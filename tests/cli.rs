@@ -19,7 +19,7 @@ fn wrong_usage_is_2() {
 #[test]
 fn an_agent_that_is_not_there_is_3() {
     let device = Device::simulated();
-    for command in [&["status"][..], &["update"], &["lock", "list"], &["target", "show"]] {
+    for command in [&["status"][..], &["update"], &["lock", "list"], &["target", "show"], &["target", "history"]] {
         let answer = device.command(command);
         assert_eq!(answer.code, 3, "{command:?}: {answer:?}");
         assert!(answer.stderr.contains("agent.sock"), "it says where it looked: {answer:?}");

@@ -5,6 +5,8 @@
 mod forward;
 mod parts;
 mod picture;
+mod record;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -20,9 +22,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::events::Event;
+use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
-use crate::store::Loaded;
+use crate::store::{Loaded, Store, target_source};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -33,18 +37,37 @@ const QUEUE: usize = 16;
 /// Events a slow reader may fall behind by.
 const EVENTS: usize = 256;
 
-/// Runs the agent until SIGTERM or SIGINT. Containers go on without it.
+/// Why the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to.
+    Asked,
+    /// The database has to be opened anew, and with it everything that was read from it: run it again.
+    Reopen,
+}
+
+/// How long the agent waits before it runs again, so that storage that fails all the time is not all it deals with.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs the agent until SIGTERM or SIGINT, or until its database has to be opened anew. Containers go on without it.
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
-    let Some(store) = parts::open_store(&settings, &mut signals).await? else { return Ok(()) };
+    let Some(opened) = parts::open_store(&settings, &mut signals).await? else { return Ok(Ending::Asked) };
+    let (mut reopen, recovery) = (opened.reopen(), opened.recovery().cloned());
+    let fully_checked = opened.fully_checked();
+    let store: Arc<dyn Store> = opened;
     faults.extend(settings.config_file().settle());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let source = parts::target_source(&settings);
+    let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
-    let loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let mut loaded = store.load(&source, &uuid).await.context("the stored state cannot be read")?;
+    let told = import::at_start(&settings, &*store, &loaded, clock.now().wall_ms).await;
+    if told.changed {
+        loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
+    }
     let tools = parts::tools(&settings, store.clone(), clock.clone())?;
     let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
     for fault in &faults {
@@ -54,24 +77,40 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock);
+    let wires = Wires::new(&settings, in_force.clone(), &*clock, told.events);
     let mut loops = JoinSet::new();
     let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
-    let shutdown = wires.shutdown.clone();
+    let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
+    loops.spawn(upkeep::keep_up(upkeep::Upkeep {
+        store: store.clone(),
+        interval: settings.backup_interval,
+        fully_checked,
+        view: wires.view.subscribe(),
+        clock,
+        events: events.clone(),
+        shutdown: wires.shutdown.subscribe(),
+    }));
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
 
-    let ended_alone = tokio::select! {
-        name = signals.next() => { log::info!("{name}: ending, containers go on"); false }
-        _ = loops.join_next() => true,
+    if let Some(recovery) = recovery {
+        upkeep::recovered(&events, recovery, now);
+    }
+    let (ended_alone, ending) = tokio::select! {
+        name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
+        Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
+        _ = loops.join_next() => (true, Ending::Asked),
     };
     shutdown.send_replace(true);
     if tokio::time::timeout(END_LIMIT, async { while loops.join_next().await.is_some() {} }).await.is_err() {
         log::warn!("not everything ended within {} s", END_LIMIT.as_secs());
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    Ok(())
+    if ending == Ending::Reopen {
+        tokio::time::sleep(REOPEN_PAUSE).await;
+    }
+    Ok(ending)
 }
 
 /// The channels between the loops.
@@ -82,13 +121,15 @@ struct Wires {
     view: watch::Sender<Arc<crate::reconcile::View>>,
     cloud_view: watch::Sender<CloudView>,
     timing: watch::Sender<Timing>,
-    events: broadcast::Sender<crate::events::Event>,
+    events: broadcast::Sender<Event>,
     tick: Arc<AtomicI64>,
     shutdown: watch::Sender<bool>,
+    /// What happened before there was anybody to tell.
+    news: Vec<Event>,
 }
 
 impl Wires {
-    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock) -> Wires {
+    fn new(settings: &Settings, target: Option<TargetInForce>, clock: &dyn Clock, news: Vec<Event>) -> Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
@@ -99,6 +140,7 @@ impl Wires {
             events: broadcast::Sender::new(EVENTS),
             tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
             shutdown: watch::Sender::new(false),
+            news,
         }
     }
 
@@ -134,6 +176,16 @@ fn spawn_loops(
     }
     // Subscribed before anything happens, so that the first words are not lost.
     let events = wires.events.subscribe();
+    let recorder = record::Recorder {
+        store: store.clone(),
+        views: wires.view.subscribe(),
+        events: wires.events.subscribe(),
+        shutdown: wires.shutdown.subscribe(),
+    };
+    for event in wires.news {
+        // Nobody listens yet only where nobody ever will.
+        let _ = wires.events.send(event);
+    }
     let channels = Channels {
         target: wires.target.subscribe(),
         requests: wires.requests.1,
@@ -142,6 +194,7 @@ fn spawn_loops(
         tick: wires.tick,
         shutdown: wires.shutdown.subscribe(),
     };
+    loops.spawn(recorder.run());
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
     let Some(parts::CloudLinks { cloud, logs }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.

@@ -42,6 +42,9 @@ pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
     environment: BTreeMap<&'static str, OsString>,
+    binary: OsString,
+    /// What the agent is started through, for example as another user.
+    through: Vec<&'static str>,
     agent: Option<Child>,
 }
 
@@ -73,7 +76,7 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, agent: None }
+        Device { uuid: unique_uuid(), dir, environment, binary: binary(), through: Vec::new(), agent: None }
     }
 
     /// Writes config.json for a cloud and starts the agent.
@@ -104,6 +107,16 @@ impl Device {
         self.environment.remove(name);
     }
 
+    /// Changes the agent to another build of it.
+    pub fn change_agent(&mut self, binary: impl Into<OsString>) {
+        self.binary = binary.into();
+    }
+
+    /// Starts the agent through another command from now on.
+    pub fn start_through(&mut self, command: &[&'static str]) {
+        self.through = command.to_vec();
+    }
+
     /// A path in the device's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -132,7 +145,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(binary()).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).arg(&self.binary).arg("run");
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
@@ -211,7 +224,7 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         self.equip(&mut command);
         let output = command.args(arguments).stdin(Stdio::null()).output().expect("the command starts");
         Answer {

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
 
 mod archive;
+mod balena;
 mod cloud;
 mod containers;
 mod device;
@@ -17,6 +18,7 @@ mod images;
 mod site;
 mod target;
 
+pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
 pub use device::{Answer, Device, binary, pss_mib};

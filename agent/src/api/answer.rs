@@ -69,8 +69,13 @@ impl Refusal {
 
 /// 200 with a JSON body.
 pub(super) fn json(value: &impl Serialize) -> Outcome {
+    json_as(StatusCode::OK, value)
+}
+
+/// A JSON body.
+pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Outcome {
     match serde_json::to_vec(value) {
-        Ok(body) => Ok(json_text(body)),
+        Ok(body) => Ok(finished(status, "application/json; charset=utf-8", body)),
         Err(cause) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer could not be written: {cause}"))),
     }
 }

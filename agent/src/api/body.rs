@@ -57,6 +57,11 @@ impl Fields {
     pub fn switch(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(is_on)
     }
+
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
 }
 
 /// Whether a value means "on" (protocol §17.1).

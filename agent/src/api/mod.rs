@@ -8,15 +8,19 @@
 //! |---|---|
 //! | `listener` | where the socket is and who may open it |
 //! | `serve`, `stall` | connections and their limits |
-//! | `route`, `body`, `answer` | from a request to a handler and back |
+//! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
-//! | `status`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
+//! | `health` | how the agent and its database are |
+//! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
 mod answer;
 mod body;
+mod database;
 mod error;
+mod health;
 mod listener;
 mod locks;
 mod moment;
@@ -28,15 +32,18 @@ mod serve;
 mod stall;
 mod state;
 mod status;
+mod table;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod upkeep;
 mod v1;
 mod v2;
 mod v3;
 mod volumes;
 
 pub use answer::Failure;
+pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
@@ -44,7 +51,7 @@ pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
-pub use status::{AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
+pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
 pub use transfer::{Copied, Restored, VOLUME_HEADER};
 pub use volumes::{VolumeList, VolumeRow, VolumeUse};

@@ -59,6 +59,12 @@ pub fn rfc3339(wall_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
+/// Writes days since 1970-01-01 as a date.
+pub(super) fn date(days: i64) -> String {
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar. Years are counted from March, so
 /// that the leap day is a year's last.
 fn civil(days: i64) -> (i64, i64, i64) {

@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::route::{Service, answer};
 use super::stall::WriteStall;
+use super::table::{Service, answer};
 use super::{ApiState, Socket};
 
 /// What one client, and all of them together, may take.

@@ -1,21 +1,18 @@
 //! Version 1 of the paths, and `/ping` (protocol §17.2, §17.3).
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::answer::{Outcome, Refusal, empty, json, text};
+use super::answer::{Outcome, Refusal, empty, json, json_as, text};
 use super::body::is_on;
+use super::health::health;
 use super::release_state::{AppState, apps};
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Health};
+use super::{Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::reconcile::{Phase, Request, View};
-use crate::store::StoreHealth;
 
 pub(super) static ROUTES: [Route; 4] = [
     Route {
@@ -29,38 +26,20 @@ pub(super) static ROUTES: [Route; 4] = [
     Route { method: Method::GET, path: "/v1/device", body: BodyKind::None, handler: |call| Box::pin(device(call)) },
 ];
 
-/// A loop that has not ticked for this long is stuck: it ticks every minute when nothing happens, and one look at an engine
-/// that does not answer may take as long again.
-const TICK_STALE_MS: i64 = 180_000;
-/// How long the store may take to say how it is.
-const STORE_ANSWER: Duration = Duration::from_secs(5);
-
-/// How the agent itself is, and what the store said of itself. The network has no part in it: a device that is offline is
-/// healthy.
-pub(super) async fn health(state: &ApiState) -> (Health, StoreHealth) {
-    let mut reasons = Vec::new();
-    let since_tick = state.now().boot_ms - state.tick.load(Ordering::Relaxed);
-    if since_tick > TICK_STALE_MS {
-        reasons.push(format!("the agent's loop has not ticked for {} s", since_tick / 1000));
+/// The verdict in balena's words; with its reasons and the state of the database for a client that accepts JSON.
+async fn healthy(call: Call) -> Outcome {
+    let (health, database) = health(&call.state).await;
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    if call.wants_json {
+        return json_as(status, &HealthAnswer { health, database });
     }
-    let store = tokio::time::timeout(STORE_ANSWER, state.store.health()).await;
-    match &store {
-        Ok(StoreHealth { open: true, .. }) => {}
-        Ok(store) => {
-            reasons.push(format!(
-                "the database {} is not open: {}",
-                store.path,
-                store.error.as_deref().unwrap_or("no reason is known")
-            ));
-        }
-        Err(_) => reasons.push(format!("the database did not answer within {} s", STORE_ANSWER.as_secs())),
-    }
-    (Health { healthy: reasons.is_empty(), reasons }, store.unwrap_or_default())
+    Ok(text(status, if status == StatusCode::OK { "OK" } else { "Unhealthy" }))
 }
 
-async fn healthy(call: Call) -> Outcome {
-    let (health, _) = health(&call.state).await;
-    Ok(if health.healthy { text(StatusCode::OK, "OK") } else { text(StatusCode::INTERNAL_SERVER_ERROR, "Unhealthy") })
+#[derive(Serialize)]
+struct HealthAnswer {
+    health: Health,
+    database: Database,
 }
 
 /// Looks at the cloud now: 204, or 202 when the device is told not to obey such calls (protocol §5).

@@ -9,17 +9,22 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json as value};
 
 use super::answer::{Outcome, Refusal, json, json_text};
+use super::database::{DatabaseAnswer, History};
+use super::health::health;
 use super::locks::lock_list;
 use super::planned::{PlanAnswer, plan_answer};
 use super::route::{BodyKind, Call, Route};
 use super::status::status;
 use super::volumes::volume_list;
+use crate::store::StoreError;
 
-pub(super) static ROUTES: [Route; 6] = [
+pub(super) static ROUTES: [Route; 8] = [
     Route { method: Method::GET, path: "/v3/status", body: BodyKind::None, handler: |call| Box::pin(device_status(call)) },
     Route { method: Method::GET, path: "/v3/plan", body: BodyKind::None, handler: |call| Box::pin(stored_plan(call)) },
     Route { method: Method::POST, path: "/v3/plan", body: BodyKind::Target, handler: |call| Box::pin(plan_for(call)) },
     Route { method: Method::GET, path: "/v3/target", body: BodyKind::None, handler: |call| Box::pin(target(call)) },
+    Route { method: Method::GET, path: "/v3/target/history", body: BodyKind::None, handler: |call| Box::pin(history(call)) },
+    Route { method: Method::GET, path: "/v3/db", body: BodyKind::None, handler: |call| Box::pin(database_figures(call)) },
     Route { method: Method::GET, path: "/v3/locks", body: BodyKind::None, handler: |call| Box::pin(locks(call)) },
     Route { method: Method::GET, path: "/v3/volumes", body: BodyKind::None, handler: |call| Box::pin(volumes(call)) },
 ];
@@ -73,17 +78,14 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         .map_err(|cause| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the plan could not be computed: {cause}")))
 }
 
-/// How long the store may take to read the target.
+/// How long the store may take to read what is asked for.
 const STORE_READ: Duration = Duration::from_secs(20);
 
 /// The stored target as it came, with where it came from and its ETag.
 async fn target(call: Call) -> Outcome {
     let identity = &call.state.identity;
     let load = call.state.store.load(&identity.target_source, &identity.uuid);
-    let loaded = match tokio::time::timeout(STORE_READ, load).await {
-        Ok(loaded) => loaded.map_err(|cause| Refusal::unavailable(cause.to_string()))?,
-        Err(_) => return Err(Refusal::unavailable(format!("the database did not answer within {} s", STORE_READ.as_secs()))),
-    };
+    let loaded = read(load).await?;
     let Some(stored) = loaded.target else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "no target was ever stored for this device and cloud"));
     };
@@ -98,4 +100,24 @@ async fn target(call: Call) -> Outcome {
     }
     answer.push(b'}');
     Ok(json_text(answer))
+}
+
+/// What the store reads, within its time.
+async fn read<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Refusal> {
+    match tokio::time::timeout(STORE_READ, work).await {
+        Ok(read) => read.map_err(|cause| Refusal::unavailable(cause.to_string())),
+        Err(_) => Err(Refusal::unavailable(format!("the database did not answer within {} s", STORE_READ.as_secs()))),
+    }
+}
+
+/// Past targets and what was reached, newest first.
+async fn history(call: Call) -> Outcome {
+    json(&History::new(read(call.state.store.history()).await?, call.state.now()))
+}
+
+/// The database in figures: what is in it and what was written.
+async fn database_figures(call: Call) -> Outcome {
+    let figures = read(call.state.store.figures()).await?;
+    let (_, database) = health(&call.state).await;
+    json(&DatabaseAnswer::new(database, figures))
 }

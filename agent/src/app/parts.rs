@@ -19,7 +19,7 @@ use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{LOCAL_SOURCE, Loaded, SqliteStore, Store, StoreError};
+use crate::store::{Keep, Loaded, Place, SqliteStore, Store, StoreError};
 
 /// How often a data directory that cannot be used is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
@@ -47,13 +47,16 @@ impl Signals {
 
 /// Opens the store. A partition that is full, read-only or missing is tried again until it is not: containers go on
 /// meanwhile. `None` when the agent was asked to end before.
-pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Arc<dyn Store>>> {
+pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Arc<SqliteStore>>> {
     let mut said = None;
     loop {
-        let (data_dir, database) = (settings.data_dir.clone(), settings.database.clone());
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&data_dir, &database)).await;
+        let place = place(settings);
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open_at(place)).await;
         let error = match opened.context("opening the database broke off")? {
-            Ok(store) => return Ok(Some(Arc::new(store))),
+            Ok(store) => {
+                store.keep_events(settings.event_retention);
+                return Ok(Some(Arc::new(store)));
+            }
             Err(error @ StoreError::Held { .. }) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
@@ -68,10 +71,10 @@ pub(super) async fn open_store(settings: &Settings, signals: &mut Signals) -> an
     }
 }
 
-/// Under which name this device's target is stored.
-pub(super) fn target_source(settings: &Settings) -> String {
-    let endpoint = &settings.cloud.api_endpoint;
-    if endpoint.is_empty() { LOCAL_SOURCE.to_owned() } else { endpoint.clone() }
+/// Where the database lies, by the settings.
+fn place(settings: &Settings) -> Place {
+    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
+    Place { keep, ..Place::new(&settings.data_dir, &settings.database) }
 }
 
 /// The stored target, parsed again; one that cannot be read any more is said and asked for anew.
@@ -126,7 +129,9 @@ fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<dy
     let scope = settings.scope.clone();
     #[cfg(feature = "sandbox")]
     if settings.engine.as_deref() == Some(crate::sandbox::engine::ADDRESS) {
-        let simulated = crate::sandbox::engine::SimEngine::for_agent(clock.clone());
+        // Like any engine it goes on while the agent opens its database anew.
+        static SIMULATED: std::sync::OnceLock<crate::sandbox::engine::SimEngine> = std::sync::OnceLock::new();
+        let simulated = SIMULATED.get_or_init(|| crate::sandbox::engine::SimEngine::for_agent(clock.clone())).clone();
         return Ok((Arc::new(simulated.clone()), Arc::new(simulated)));
     }
     let _ = clock;

@@ -1,6 +1,5 @@
 //! How a command ends (`interface.md`, "Exit codes").
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::client::ClientError;
@@ -55,13 +54,10 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<super::output::ClosedPipe>().is_some())
 }
 
-/// Whether an error of writing means that the reader went away.
-pub(super) fn means_closed(cause: &std::io::Error) -> bool {
-    cause.kind() == ErrorKind::BrokenPipe
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
     use crate::settings::{Flags, Settings};
 

@@ -3,6 +3,8 @@
 
 mod arguments;
 mod data;
+mod db;
+mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
@@ -68,6 +70,9 @@ enum Command {
     /// The agent's own data directory.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// The database: checks, copies, what was set aside.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Print the agent's version.
@@ -105,6 +110,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lock(command) => lock::run(command).await,
         Command::Volume(command) => Box::pin(volume::run(command)).await,
         Command::Data(command) => data::run(command),
+        Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
     }
@@ -136,7 +142,18 @@ mod tests {
             "plan -",
             "update --force --cancel",
             "target show",
+            "target history",
+            "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
+            "db check --data-dir /d --database /d/x.sqlite --json",
+            "db backup",
+            "db list",
+            "db restore database-000001-20260102T030405Z-v1.sqlite",
+            "db vacuum",
+            "db checkpoint",
+            "db migrate",
+            "db migrate --to 1",
             "healthy",
             "volume list --json",
             "volume backup data",

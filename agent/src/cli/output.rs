@@ -1,10 +1,9 @@
 //! Printing, also to a reader that goes away.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-use super::exit::means_closed;
 use super::render::Paint;
 use crate::client::Reply;
 
@@ -18,7 +17,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
-        Err(cause) if means_closed(&cause) => Err(ClosedPipe.into()),
+        Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Err(ClosedPipe.into()),
         Err(cause) => Err(anyhow::Error::new(cause).context("the output could not be written")),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::app::{self, Ending};
 use crate::log_output;
 use crate::settings::{Flags, Settings};
 
@@ -14,7 +15,11 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log_output::start();
-    let (settings, faults) = Settings::load(&args.flags, |name| std::env::var(name).ok())?;
-    crate::app::run(settings, faults).await?;
-    Ok(ExitCode::SUCCESS)
+    loop {
+        let (settings, faults) = Settings::load(&args.flags, |name| std::env::var(name).ok())?;
+        match Box::pin(app::run(settings, faults)).await? {
+            Ending::Asked => return Ok(ExitCode::SUCCESS),
+            Ending::Reopen => log::warn!("starting anew with the database as it is now"),
+        }
+    }
 }

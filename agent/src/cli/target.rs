@@ -5,18 +5,71 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::ClientArgs;
-use super::output::{print_answer, print_json};
-use crate::client;
+use super::output::{paint, print, print_answer, print_json};
+use super::render;
+use crate::api::History;
+use crate::client::{self, ClientError};
+use crate::clock::{Clock, SystemClock};
+use crate::settings::{Flags, Settings};
+use crate::store::history_of;
 
 /// What can be done with the target.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TargetCommand {
     /// Print the stored target document; where it came from is said on stderr.
     Show(ClientArgs),
+    /// Show past targets and what was reached, newest first; from the file when no agent runs.
+    History(HistoryArgs),
+}
+
+/// Arguments of `target history`.
+#[derive(Debug, clap::Args)]
+pub(super) struct HistoryArgs {
+    /// Data directory, when no agent runs [env: HOLDFAST_DATA_DIR] [default: /data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Database, when no agent runs [env: DATABASE_PATH] [default: <data-dir>/database.sqlite]
+    #[arg(long, value_name = "FILE")]
+    database: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 pub(super) async fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
-    let TargetCommand::Show(args) = command;
+    match command {
+        TargetCommand::Show(args) => show(args).await,
+        TargetCommand::History(args) => history(args).await,
+    }
+}
+
+async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
+    let socket = args.client.socket();
+    let history = match client::get(&socket, "/v3/target/history").await {
+        Ok(reply) if args.client.json => {
+            print_answer(&reply)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(reply) => reply.json()?,
+        Err(away @ ClientError::NotReachable { .. }) => {
+            let flags = Flags { data_dir: args.data_dir, database: args.database, ..Flags::default() };
+            let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
+            if !settings.database.exists() {
+                return Err(away.into());
+            }
+            eprint(&format!("# no agent answers; read from {}\n", settings.database.display()));
+            History::new(history_of(&settings.database)?, SystemClock.now())
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if args.client.json {
+        print_json(&history)?;
+    } else {
+        print(&render::history(&history, paint()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: ClientArgs) -> anyhow::Result<ExitCode> {
     let reply = client::get(&args.socket(), "/v3/target").await?;
     if args.json {
         print_answer(&reply)?;

@@ -5,9 +5,9 @@ use holdfast_plan::plan::Action;
 
 use super::Tools;
 use super::space::Admission;
-use crate::engine::{Engine, EngineError, Progress};
-use crate::host::{BrokenLock, Host, HostError};
-use crate::policy::Shortage;
+use super::step_error::StepError;
+use crate::engine::{Engine, Progress};
+use crate::host::{BrokenLock, Host};
 
 /// What a step left behind.
 #[derive(Debug, Default)]
@@ -16,31 +16,6 @@ pub(super) struct Done {
     pub remember: Vec<Remember>,
     /// Locks of the application that were broken.
     pub broken: Vec<BrokenLock>,
-}
-
-/// Why a step failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum StepError {
-    /// The engine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The host.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The disk has no room for a download.
-    #[error(transparent)]
-    NoSpace(#[from] Shortage),
-}
-
-impl StepError {
-    /// Whether the disk is full, or would be.
-    pub fn is_no_space(&self) -> bool {
-        match self {
-            StepError::NoSpace(_) => true,
-            StepError::Engine(error) => error.is_no_space(),
-            StepError::Host(_) => false,
-        }
-    }
 }
 
 /// Carries out an action. Memory-only actions are not for here: the loop commits them itself, many in one transaction.

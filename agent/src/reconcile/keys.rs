@@ -12,6 +12,9 @@ use crate::store::Change;
 /// The label that gives a service a key (protocol §18.3).
 const API_LABEL: &str = "io.balena.features.supervisor-api";
 
+/// Where a container has its key: under the present name, and under the older one.
+const KEY_VARIABLES: [&str; 2] = ["BALENA_SUPERVISOR_API_KEY", "RESIN_SUPERVISOR_API_KEY"];
+
 /// 16 random bytes as 32 hex digits; `None` when the machine gives no randomness.
 pub(super) fn generate() -> Option<String> {
     let mut bytes = [0u8; 16];
@@ -27,7 +30,7 @@ pub(super) fn missing(
     keys: &BTreeMap<(AppId, String), String>,
     mut make: impl FnMut() -> Option<String>,
 ) -> Vec<((AppId, String), String)> {
-    let mut new = Vec::new();
+    let mut new: Vec<((AppId, String), String)> = Vec::new();
     for app in target.apps.values() {
         for (name, service) in app.release.iter().flat_map(|release| &release.services) {
             let owner = (app.id, name.clone());
@@ -35,8 +38,11 @@ pub(super) fn missing(
                 continue;
             }
             let present = engine.containers.iter().filter(|c| c.app_id == app.id && c.service == *name);
-            let carried = present.filter_map(|c| c.spec.environment.get("BALENA_SUPERVISOR_API_KEY")).find(|key| is_key(key));
-            if let Some(key) = carried.cloned().or_else(&mut make) {
+            let given = present.flat_map(|c| KEY_VARIABLES.iter().filter_map(|variable| c.spec.environment.get(*variable)));
+            // Keys tell services apart: one that two of them were given cannot stay with both.
+            let known = |key: &String| keys.values().chain(new.iter().map(|(_, key)| key)).any(|other| other == key);
+            let carried = given.filter(|key| is_key(key)).find(|key| !known(key)).cloned();
+            if let Some(key) = carried.or_else(&mut make) {
                 new.push((owner, key));
             }
         }
@@ -50,5 +56,5 @@ pub(super) fn changes(keys: &[((AppId, String), String)]) -> Vec<Change> {
 }
 
 fn is_key(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

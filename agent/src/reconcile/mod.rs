@@ -14,6 +14,7 @@ mod request;
 mod round;
 mod running;
 mod space;
+mod step_error;
 mod view;
 
 pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};

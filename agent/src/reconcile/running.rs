@@ -8,8 +8,9 @@ use holdfast_plan::plan::{Action, Step};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::execute::{Done, StepError, carry_out};
+use super::execute::{Done, carry_out};
 use super::space::{Admission, Disk, Downloads};
+use super::step_error::StepError;
 use super::{Doing, Tools};
 
 /// Progress that is not known.

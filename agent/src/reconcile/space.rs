@@ -10,7 +10,7 @@ use holdfast_plan::policy::Watermark;
 use holdfast_plan::target::ImageRef;
 
 use super::Tools;
-use super::execute::StepError;
+use super::step_error::StepError;
 use crate::engine::{Progress, RegistryAuth};
 use crate::host::DiskSpace;
 use crate::policy::{Room, judge};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use holdfast_plan::target::ImageRef;
 use tokio::time::timeout;
 
+use super::clients::Clients;
 use super::manifest::{self, Manifest};
 use super::session::Session;
 use super::{ImageSize, Platform, Registry, RegistryError};
@@ -44,12 +45,6 @@ impl RegistrySettings {
         let (connect_timeout, total_timeout) = (Duration::from_secs(10), Duration::from_secs(30));
         RegistrySettings { host_root, root_ca_pem, platform: Platform::of_machine(), connect_timeout, total_timeout }
     }
-}
-
-/// One client for registries elsewhere, one for those on this machine, which no proxy stands before.
-pub(super) struct Clients {
-    pub away: reqwest::Client,
-    pub here: reqwest::Client,
 }
 
 /// Asks registries over HTTP. The clients are made when the first image is asked for: a device at its target needs none.

@@ -6,6 +6,7 @@
 
 mod address;
 mod challenge;
+mod clients;
 mod error;
 mod http;
 mod manifest;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::RegistryError;
 use super::address::Repository;
 use super::challenge::Challenge;
-use super::http::Clients;
+use super::clients::Clients;
 use crate::http::RegistryAuth;
 use crate::http::{Limits, chain, read_text, shorten};
 

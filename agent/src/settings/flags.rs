@@ -39,6 +39,15 @@ pub struct Flags {
     /// Least time between reports [env: HOLDFAST_REPORT_INTERVAL] [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub report_interval: Option<String>,
+    /// Time between backups of the database, 0 makes none on a schedule [env: HOLDFAST_BACKUP_INTERVAL] [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    pub backup_interval: Option<String>,
+    /// How many backups are kept [env: HOLDFAST_BACKUP_KEEP] [default: 7]
+    #[arg(long, value_name = "NUMBER")]
+    pub backup_keep: Option<String>,
+    /// How long backups are kept [env: HOLDFAST_BACKUP_AGE] [default: 30d]
+    #[arg(long, value_name = "DURATION")]
+    pub backup_age: Option<String>,
 }
 
 #[cfg(test)]
@@ -67,6 +76,9 @@ mod tests {
             "poll-interval",
             "poll-jitter",
             "report-interval",
+            "backup-interval",
+            "backup-keep",
+            "backup-age",
         ];
         let line = names.iter().fold(vec!["holdfast".to_owned()], |mut line, name| {
             line.extend([format!("--{name}"), format!("<{name}>")]);

@@ -46,6 +46,23 @@ pub(super) fn duration_between(least: Duration, most: Duration) -> impl Fn(&str)
     }
 }
 
+/// A whole number within bounds.
+pub(super) fn number_between(least: usize, most: usize) -> impl Fn(&str) -> Checked<usize> + Copy {
+    move |text| match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("a number from {least} to {most}")),
+    }
+}
+
+/// A whole number of days within bounds.
+pub(super) fn days_between(least: u32, most: u32) -> impl Fn(&str) -> Checked<Duration> + Copy {
+    const DAY_SECONDS: u64 = 86_400;
+    move |text| match text.trim().parse() {
+        Ok(days) if (least..=most).contains(&days) => Ok(Duration::from_secs(u64::from(days) * DAY_SECONDS)),
+        _ => Err(format!("a whole number of days from {least} to {most}")),
+    }
+}
+
 /// Text for a header or a path: not empty, printable ASCII without spaces.
 pub(super) fn token(text: &str) -> Checked<String> {
     let plain = !text.is_empty() && text.len() <= LONGEST_TEXT_BYTES && text.bytes().all(|b| b.is_ascii_graphic());

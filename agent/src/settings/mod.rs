@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use cloud::FromConfigJson;
 use given::Given;
-use kinds::{absolute_path, duration_between, engine_address, label, listen_address};
+use kinds::{absolute_path, days_between, duration_between, engine_address, label, listen_address, number_between};
 
 /// Everything the agent is told, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,14 @@ pub struct Settings {
     pub poll_jitter: Duration,
     /// Least time between reports, 100 ms to a day.
     pub report_interval: Duration,
+    /// Time between backups of the database, at most a year; zero makes none on a schedule.
+    pub backup_interval: Duration,
+    /// How many backups are kept, 1 to 1000.
+    pub backup_keep: usize,
+    /// How long backups are kept, an hour to 10 years.
+    pub backup_age: Duration,
+    /// How long events are kept in the database, 1 day to 10 years.
+    pub event_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
     /// The cloud, from config.json.
@@ -91,6 +99,10 @@ impl Default for Settings {
             poll_interval_origin: Origin::Default,
             poll_jitter: Duration::from_secs(60),
             report_interval: Duration::from_secs(10),
+            backup_interval: DAY,
+            backup_keep: 7,
+            backup_age: 30 * DAY,
+            event_retention: 7 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
             cloud: CloudSettings::default(),
             scope: None,
@@ -105,7 +117,8 @@ impl Settings {
     /// A bad value in a flag or the environment. What is wrong in config.json comes back as faults instead.
     pub fn load(flags: &Flags, env: impl Fn(&str) -> Option<String>) -> Result<(Settings, Vec<SettingFault>), SettingsError> {
         let given = Given::new(&env);
-        let mut settings = Settings::default().with_paths(flags, &given)?.with_times(flags, &given)?;
+        let mut settings =
+            Settings::default().with_paths(flags, &given)?.with_times(flags, &given)?.with_backups(flags, &given)?;
         settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
         settings.listen =
             given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
@@ -164,6 +177,7 @@ impl Settings {
         let grace = duration_between(Duration::ZERO, 3650 * DAY);
         let jitter = duration_between(Duration::ZERO, DAY);
         let report = duration_between(Duration::from_millis(100), DAY);
+        let retention = given.get(None, "LOG_RETENTION_DAYS", days_between(1, 3650))?;
         Ok(Settings {
             poll_interval,
             poll_interval_origin,
@@ -175,6 +189,24 @@ impl Settings {
                 report,
                 self.report_interval,
             )?,
+            event_retention: retention.map_or(self.event_retention, |(value, _)| value),
+            ..self
+        })
+    }
+
+    fn with_backups(self, flags: &Flags, given: &Given) -> Result<Settings, SettingsError> {
+        let interval = duration_between(Duration::ZERO, 365 * DAY);
+        let age = duration_between(Duration::from_secs(3600), 3650 * DAY);
+        let keep = ("--backup-keep", &flags.backup_keep);
+        Ok(Settings {
+            backup_interval: given.or(
+                ("--backup-interval", &flags.backup_interval),
+                "HOLDFAST_BACKUP_INTERVAL",
+                interval,
+                self.backup_interval,
+            )?,
+            backup_keep: given.or(keep, "HOLDFAST_BACKUP_KEEP", number_between(1, 1000), self.backup_keep)?,
+            backup_age: given.or(("--backup-age", &flags.backup_age), "HOLDFAST_BACKUP_AGE", age, self.backup_age)?,
             ..self
         })
     }

@@ -9,6 +9,11 @@ use holdfast_plan::target::AppId;
 /// The source of a target that was set on the device itself.
 pub const LOCAL_SOURCE: &str = "local";
 
+/// Under which name a device's own target is stored: its cloud, or [`LOCAL_SOURCE`] where it has none.
+pub fn target_source(api_endpoint: &str) -> &str {
+    if api_endpoint.is_empty() { LOCAL_SOURCE } else { api_endpoint }
+}
+
 /// A target as it came, with the ETag that goes with it. The text is the authority; it is parsed again at every start.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredTarget {
@@ -81,6 +86,18 @@ pub enum Change {
         /// 32 hex digits, lower case.
         key: String,
     },
+    /// What a local-API key may do; nothing when its owner has none.
+    KeyScopes {
+        /// Whose.
+        owner: KeyOwner,
+        /// A JSON array in balena's words, for example `[{"type":"app","appId":5}]`.
+        scopes: String,
+    },
+    /// The device settled with this; nothing when it is what was there the last time.
+    Snapshot {
+        /// What runs, JSON.
+        state: String,
+    },
     /// A named value was set or (`None`) removed.
     Value {
         /// Name.
@@ -97,6 +114,12 @@ impl fmt::Debug for Change {
             Change::Target(target) => f.debug_tuple("Target").field(target).finish(),
             Change::Remember(remember) => f.debug_tuple("Remember").field(remember).finish(),
             Change::ApiKey { owner, .. } => f.debug_struct("ApiKey").field("owner", owner).finish_non_exhaustive(),
+            Change::KeyScopes { owner, scopes } => {
+                f.debug_struct("KeyScopes").field("owner", owner).field("scopes", scopes).finish()
+            }
+            Change::Snapshot { state } => {
+                f.debug_struct("Snapshot").field("state", &format_args!("{} bytes", state.len())).finish()
+            }
             Change::Value { name, value: Some(_) } => f.debug_struct("Value").field("set", name).finish_non_exhaustive(),
             Change::Value { name, value: None } => f.debug_struct("Value").field("remove", name).finish(),
         }

@@ -64,7 +64,7 @@ fn remedy(code: Option<ErrorCode>) -> &'static str {
             "nothing was stored: another program has the file locked, end it; the next attempt needs no restart"
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the file is damaged: stop the agent and move it away together with its -wal and -shm, or restore a backup"
+            "the file is damaged: it is set aside and a backup restored as soon as it is opened anew"
         }
         Some(ErrorCode::SystemIoFailure) => {
             "nothing was stored: see the kernel log for errors of the storage, and whether it is full"

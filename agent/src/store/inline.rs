@@ -68,6 +68,8 @@ impl State {
                 Change::ApiKey { owner, key } => {
                     self.rest.api_keys.insert(owner, key);
                 }
+                // Nothing the agent starts from.
+                Change::KeyScopes { .. } | Change::Snapshot { .. } => {}
                 Change::Value { name, value: Some(value) } => {
                     self.rest.values.insert(name, value);
                 }

@@ -16,11 +16,6 @@ use crate::memory::{Remember, Settled};
 use crate::policy::Gate;
 use crate::target::{App, RefusedApp, Release, Strategy};
 
-/// Host apps are the OS's business (behaviour §12).
-pub(super) fn is_managed(app: &App) -> bool {
-    !app.is_host
-}
-
 /// An app whose target is refused is left exactly as it is.
 pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     let name = app.name.as_deref().unwrap_or(uuid);

@@ -85,7 +85,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
         app::refused(&mut draft, uuid, refused);
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
-    for app in input.target.apps.values().filter(|app| app::is_managed(app)) {
+    for app in input.target.apps.values().filter(|app| app.is_managed()) {
         if draft.is_frozen(app.id) {
             continue;
         }

@@ -133,7 +133,7 @@ pub(super) fn plan_supervisor_network(draft: &mut Draft<'_>, world: &World<'_>) 
 
 /// Whether any service of the target may call the local API from a network of its own.
 fn wants_supervisor_network(target: &DeviceTarget) -> bool {
-    let releases = target.apps.values().filter(|app| super::app::is_managed(app)).filter_map(|app| app.release.as_ref());
+    let releases = target.apps.values().filter(|app| app.is_managed()).filter_map(|app| app.release.as_ref());
     releases.flat_map(|release| release.services.values()).any(|service| {
         matches!(service.network_mode, crate::target::NetworkChoice::Network(_) | crate::target::NetworkChoice::Bridge)
             && service.labels.get("io.balena.features.supervisor-api").is_some_and(|v| matches!(v.as_str(), "1" | "true" | "on"))

@@ -80,7 +80,16 @@ impl<'a> Kept<'a> {
         for (uuid, settled) in memory.settled.iter().filter(|(uuid, _)| is_gated(input, uuid)) {
             kept.keep_way_back(uuid, settled, input.target.apps.get(uuid), world);
         }
+        kept.keep_records_of_apps(memory.images.values());
         kept
+    }
+
+    /// What an app's records name stays under every other name as well: the content is the same.
+    fn keep_records_of_apps(&mut self, records: impl Iterator<Item = &'a ImageRecord>) {
+        for record in records.filter(|record| self.apps.contains(record.app_uuid.as_str())).collect::<Vec<_>>() {
+            self.digests.extend(record.image.digest.clone());
+            self.ids.insert(&record.engine_id);
+        }
     }
 
     fn keep(&mut self, image: &ImageRef, world: &World<'a>) {
@@ -107,7 +116,7 @@ impl<'a> Kept<'a> {
     /// Whether an image that was recorded under this text has to stay.
     pub fn has(&self, text: &str, record: &ImageRecord) -> bool {
         self.texts.contains(text)
-            || self.ids.contains(record.engine_id.as_str())
+            || (!record.engine_id.is_empty() && self.ids.contains(record.engine_id.as_str()))
             || record.image.digest.as_deref().is_some_and(|digest| self.digests.contains(digest))
             || self.apps.contains(record.app_uuid.as_str())
     }

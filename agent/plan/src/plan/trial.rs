@@ -118,7 +118,9 @@ fn reject(draft: &mut Draft<'_>, app: &App, release: &Release, why: String) -> V
 /// The gate's time, ms; `None` when it is off for this app.
 fn timeout_ms(draft: &Draft<'_>, app: &App, release: &Release) -> Option<i64> {
     let input = draft.input;
-    input.memory.settled.get(&app.uuid).filter(|settled| settled.commit != release.commit)?;
+    // What was settled under another agent may have no description: then there is no way back.
+    let settled = input.memory.settled.get(&app.uuid);
+    settled.filter(|settled| settled.commit != release.commit && !settled.document.is_null())?;
     let labels = release.services.values().filter_map(|service| service.labels.get("io.balena.update.health-timeout"));
     let variable = VARIABLES.iter().find_map(|name| input.target.config.get(*name));
     labels.chain(variable).filter_map(|text| text.trim().parse::<i64>().ok()).filter(|ms| *ms > 0).max()

@@ -42,6 +42,13 @@ pub struct App {
     pub release: Option<Release>,
 }
 
+impl App {
+    /// Whether it is the agent's to run: host apps are the OS's business (behaviour §12).
+    pub fn is_managed(&self) -> bool {
+        !self.is_host
+    }
+}
+
 /// One release: a set of services with their networks and volumes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Release {

@@ -3,24 +3,24 @@
 use holdfast_plan::policy::Now;
 use holdfast_plan::target::{AppUuid, DeviceTarget, Offence, RefusedApp};
 
+use super::super::ApiState;
+use super::super::health::health;
 use super::super::moment::{Ago, Ahead, rfc3339};
 use super::super::release_state::{AppState, ServiceState, apps};
 use super::super::sentence::{phase_name, phase_sentence, step_name, step_sentence};
-use super::super::{ApiState, v1};
 use super::{
-    AppRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, OffenceRow, PhaseRow, RefusedRow, ServiceRow, Status,
+    AppRow, Cloud, DeviceRow, DoingRow, EngineRow, FaultRow, OffenceRow, PhaseRow, RefusedRow, ServiceRow, Status,
     UnsupportedRow, WaitRow,
 };
 use crate::api::planned::wait_row;
 use crate::cloud::{CloudView, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::engine::EngineInfo;
 use crate::reconcile::{Doing, Phase, View};
-use crate::store::StoreHealth;
 use crate::version::AGENT_VERSION;
 
 /// Puts the status together.
 pub(in crate::api) async fn status(state: &ApiState) -> Status {
-    let (health, store) = v1::health(state).await;
+    let (health, database) = health(state).await;
     let (view, now) = (state.view(), state.now());
     let waiting: Vec<WaitRow> = view.plan.waiting.iter().map(|wait| wait_row(wait, now)).collect();
     Status {
@@ -36,7 +36,7 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
         settings: state.identity.settings_faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
         cloud: cloud(&state.cloud.borrow(), now),
         engine: view.engine.as_ref().map(engine),
-        database: database(store),
+        database,
         utc: now.wall_ms.map(rfc3339),
     }
 }
@@ -174,16 +174,5 @@ fn engine(info: &EngineInfo) -> EngineRow {
         version: info.version.clone(),
         api_version: info.api_version.clone(),
         address: info.address.clone(),
-    }
-}
-
-fn database(health: StoreHealth) -> Database {
-    Database {
-        path: health.path,
-        open: health.open,
-        schema: health.schema,
-        journal_mode: health.journal_mode,
-        size_bytes: health.size_bytes,
-        error: health.error,
     }
 }

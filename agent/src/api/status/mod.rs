@@ -9,6 +9,7 @@ pub(super) use build::{refused_rows, status};
 use serde::{Deserialize, Serialize};
 
 use super::moment::{Ago, Ahead};
+use crate::store::Recovery;
 
 /// The state of the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -288,6 +289,32 @@ pub struct Database {
     pub journal_mode: String,
     /// Bytes of the main file.
     pub size_bytes: u64,
+    /// Rows of all tables together.
+    pub rows: u64,
+    /// The newest backup, if there is one.
+    pub newest_backup: Option<BackupRow>,
+    /// Bytes that can still be written on its partition.
+    pub free_bytes: Option<u64>,
+    /// Bytes of its partition.
+    pub partition_bytes: Option<u64>,
     /// The last error, if it still stands.
     pub error: Option<String>,
+    /// What had to be done at this start before it could be opened.
+    pub recovery: Option<Recovery>,
+}
+
+/// A backup of the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupRow {
+    /// Its file.
+    pub path: String,
+    /// When it was made, if the clock was trusted then and is now.
+    pub taken: Option<Ago>,
+    /// Its schema version.
+    pub schema: u32,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it was opened and checked after it was made.
+    pub verified: bool,
 }

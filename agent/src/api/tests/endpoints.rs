@@ -17,6 +17,16 @@ async fn text(served: &Served, path: &str) -> String {
     String::from_utf8(client::get(&served.socket, path).await.unwrap().body.to_vec()).unwrap()
 }
 
+/// A request as it is written, and everything that comes back.
+async fn raw(socket: &std::path::Path, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn ping_and_version() {
     let served = Given::default().serve().await;
@@ -36,6 +46,42 @@ async fn healthy_speaks_of_the_agent_only() {
     assert_eq!(closed.refused("GET", "/v1/healthy", "").await, (500, "Unhealthy".into()));
     let reasons = closed.get("/v3/status").await["health"]["reasons"].clone();
     assert_eq!(reasons, json!(["the database /data/database.sqlite is not open: disk I/O error"]));
+    // Who accepts JSON learns why.
+    let answer =
+        raw(&closed.socket, "GET /v1/healthy HTTP/1.1\r\nhost: h\r\naccept: application/json\r\nconnection: close\r\n\r\n").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(head.starts_with("HTTP/1.1 500"), "{head}");
+    assert_eq!((&body["health"]["reasons"], &body["database"]["open"]), (&reasons, &json!(false)));
+}
+
+#[tokio::test]
+async fn the_database_in_figures() {
+    let served = Given::default().serve().await;
+    let answer = served.get("/v3/db").await;
+    assert_eq!(
+        (&answer["pages"]["all"], &answer["pages"]["free"], &answer["rows"]),
+        (&json!(12), &json!(2), &json!({ "event": 9 }))
+    );
+    assert_eq!(answer["writes"]["since_start"]["target"], json!({ "times": 1, "bytes": 8240, "syncs": 1 }));
+    assert_eq!(answer["writes"]["days"][0]["date"], "2026-01-01");
+    assert_eq!((&answer["database"]["rows"], &answer["database"]["newest_backup"]["verified"]), (&json!(9), &json!(true)));
+    assert_eq!(served.get("/v3/status").await["database"], answer["database"]);
+    serde_json::from_value::<crate::api::DatabaseAnswer>(answer).unwrap();
+}
+
+#[tokio::test]
+async fn past_states_come_newest_first() {
+    let served = Given::default().serve().await;
+    let answer = served.get("/v3/target/history").await;
+    let row = |id: i64, kind: &str, state: Value| {
+        json!({
+            "id": id, "kind": kind, "taken": { "ago_ms": 5000, "utc": "2025-12-31T23:59:55.000Z" },
+            "source": null, "shortened": false, "state": state,
+        })
+    };
+    assert_eq!(answer, json!({ "snapshots": [row(2, "current", json!({ "apps": {} })), row(1, "target", json!({}))] }));
+    serde_json::from_slice::<crate::api::History>(answer.to_string().as_bytes()).unwrap();
 }
 
 #[tokio::test]

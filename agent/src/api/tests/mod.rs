@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
-use crate::store::{Change, Loaded, Store, StoreError, StoreHealth, StoredTarget};
+use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
+use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
 
 pub(super) const UUID: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const CLOUD: &str = "https://api.example.com";
@@ -62,7 +63,30 @@ impl Store for FixedStore {
 
     async fn health(&self) -> StoreHealth {
         let error = (!self.open).then(|| "disk I/O error".into());
-        StoreHealth { path: "/data/database.sqlite".into(), open: self.open, schema: 1, error, ..StoreHealth::default() }
+        let newest_backup =
+            self.open.then(|| BackupInfo { path: "/data/backups/b".into(), verified: true, ..BackupInfo::default() });
+        let path = "/data/database.sqlite".into();
+        StoreHealth { path, open: self.open, schema: 1, error, rows: 9, newest_backup, ..StoreHealth::default() }
+    }
+
+    async fn history(&self) -> Result<Vec<Snapshot>, StoreError> {
+        let snapshot = |id, kind, state: &str| Snapshot {
+            id,
+            kind,
+            taken_ms: NOW.wall_ms.map(|now| now - 5000),
+            source: None,
+            shortened: false,
+            state: state.into(),
+        };
+        Ok(vec![snapshot(2, SnapshotKind::Current, "{\"apps\":{}}"), snapshot(1, SnapshotKind::Target, "{}")])
+    }
+
+    async fn figures(&self) -> Result<Figures, StoreError> {
+        let written = Written { times: 1, bytes: 8240, syncs: 1 };
+        let by_cause: std::collections::BTreeMap<_, _> = [("target".to_owned(), written)].into();
+        let days = vec![WrittenOnDay { day: Some(20_454), by_cause: by_cause.clone() }];
+        let writes = Writes { bytes_counted: true, since_start: by_cause, days };
+        Ok(Figures { pages: 12, free_pages: 2, rows: [("event".to_owned(), 9)].into(), writes, ..Figures::default() })
     }
 }
 

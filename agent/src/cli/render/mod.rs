@@ -1,5 +1,7 @@
 //! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
 
+mod done;
+mod history;
 mod locks;
 mod page;
 mod plan;
@@ -8,6 +10,8 @@ mod table;
 mod volumes;
 mod words;
 
+pub(super) use done::done;
+pub(super) use history::history;
 pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;

@@ -6,6 +6,9 @@ use super::words::{bar, commit, duration, image, size};
 use crate::api::{AppRow, Cloud, Database, DeviceRow, DoingRow, FaultRow, RefusedRow, ServiceRow, Status, WaitRow};
 use crate::version::AGENT_VERSION;
 
+/// Room that a database should find on its partition: for its log, and a backup.
+const LEAST_FREE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The whole page.
 pub(in crate::cli) fn status(status: &Status, paint: Paint) -> String {
     let mut page = Page::new(paint);
@@ -66,7 +69,12 @@ fn device(page: &mut Page, status: &Status) {
     if !cloud.report_refused_apps.is_empty() {
         page.field("", &format!("the cloud refuses reports of: {}", cloud.report_refused_apps.join(", ")));
     }
-    page.field("Database", &database_text(&status.database));
+    if let Some(wrong) = database_text(&status.database) {
+        page.field("Database", &wrong);
+    }
+    if let Some(recovery) = &status.database.recovery {
+        page.field("Database", &recovery.message);
+    }
 }
 
 fn device_text(row: &DeviceRow) -> String {
@@ -98,10 +106,22 @@ fn due(in_ms: i64) -> String {
     if in_ms < 1000 { "now".into() } else { format!("in {}", duration(in_ms)) }
 }
 
-fn database_text(database: &Database) -> String {
-    let state = if database.open { "" } else { ", NOT OPEN" };
-    let error = database.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-    format!("{}, schema {}, {}{state}{error}", database.path, database.schema, size(database.size_bytes))
+/// What is wrong with the database; nothing is said of one that is well.
+fn database_text(database: &Database) -> Option<String> {
+    let mut wrong = Vec::new();
+    if !database.open {
+        wrong.push("NOT OPEN".to_owned());
+    } else if !matches!(database.journal_mode.as_str(), "wal" | "") {
+        wrong.push(format!("without a write-ahead log (journal mode {})", database.journal_mode));
+    }
+    if let Some(free) = database.free_bytes.filter(|free| *free < LEAST_FREE_BYTES) {
+        wrong.push(format!("only {} left on its partition", size(free)));
+    }
+    if let Some(backup) = database.newest_backup.as_ref().filter(|backup| !backup.verified) {
+        wrong.push(format!("the newest backup {} did not pass its check", backup.path));
+    }
+    wrong.extend(database.error.clone());
+    (!wrong.is_empty()).then(|| format!("{}: {}", database.path, wrong.join("; ")))
 }
 
 fn app_table(page: &mut Page, app: &AppRow) {

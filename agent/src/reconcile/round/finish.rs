@@ -5,9 +5,9 @@ use std::time::Duration;
 use holdfast_plan::memory::Failure;
 use holdfast_plan::plan::{Action, Step};
 
-use super::super::execute::StepError;
 use super::super::failures::{self, Cause};
 use super::super::running::Ended;
+use super::super::step_error::StepError;
 use super::Reconciler;
 use crate::events::Level;
 use crate::host::HostError;

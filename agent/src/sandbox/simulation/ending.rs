@@ -195,7 +195,10 @@ impl End<'_> {
     /// What is wrong with a container.
     fn fault(&self, app: &AppWish, container: &Container, service: &ServiceWish, release: &ReleaseWish) -> Option<String> {
         if !fits(container, service, &self.engine) {
-            return Some("has another image or configuration than the target asks for".into());
+            // An old container stays until the new one it would hand over to can be made.
+            let waits = || release.accepted().is_some_and(|here| !self.is_ready(app, service, &here));
+            let stays = service.strategy == "hand-over" && !container.handing_over && waits();
+            return (!stays).then(|| "has another image or configuration than the target asks for".into());
         }
         if container.commit != release.commit || container.handing_over {
             return Some(format!("does not carry the name of release {}", release.commit));
@@ -220,8 +223,8 @@ impl End<'_> {
         let mut conditions = service.depends_on.iter().map(|(name, condition)| (name.as_str(), *condition)).chain(shared);
         conditions.all(|(name, condition)| {
             let Some(wanted) = here.get(name) else { return true };
-            let container = self.engine.containers.iter().find(|c| c.app_id == app.id && c.service == name);
-            let Some(container) = container else { return false };
+            let of_it = |c: &&Container| c.app_id == app.id && c.service == name && fits(c, wanted, &self.engine);
+            let Some(container) = self.engine.containers.iter().find(of_it) else { return false };
             !wanted.running
                 || match condition {
                     "service_healthy" => container.is_up() && container.health.is_none_or(|health| health == Health::Healthy),

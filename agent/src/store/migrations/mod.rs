@@ -3,6 +3,9 @@
 //! An older agent does not carry the down script of a step it does not know; so each applied step stores its own in the
 //! database, where [`revert`] finds it. A step and its bookkeeping are one transaction.
 
+#[cfg(feature = "test-migration")]
+mod next;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 /// One step of the schema.
@@ -19,12 +22,23 @@ pub struct Migration {
 }
 
 /// The steps this agent knows, in order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "foundation",
-    up: include_str!("001-foundation/up.sql"),
-    down: include_str!("001-foundation/down.sql"),
-}];
+#[cfg(not(feature = "test-migration"))]
+pub const MIGRATIONS: &[Migration] = STEPS;
+#[cfg(feature = "test-migration")]
+pub use next::MIGRATIONS;
+
+const STEPS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "foundation",
+        up: include_str!("001-foundation/up.sql"),
+        down: include_str!("001-foundation/down.sql"),
+    },
+    Migration { version: 2, name: "history", up: include_str!("002-history/up.sql"), down: include_str!("002-history/down.sql") },
+];
+
+/// Stands in every database whose schema this agent made, whatever its header says.
+pub(super) const BOOKKEEPING_MARK: &str = "-- takes the step back; for agents that do not know it";
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS migration (
   version    INTEGER NOT NULL PRIMARY KEY CHECK (version > 0),
@@ -68,6 +82,36 @@ pub fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// The schema version by the database's own records of its steps; 0 when there are none. It is the same as [`version`]
+/// unless the file was damaged or written by something else.
+pub fn recorded_version(connection: &Connection) -> rusqlite::Result<u32> {
+    let kept = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration')";
+    if !connection.query_row(kept, [], |row| row.get(0))? {
+        return Ok(0);
+    }
+    connection.query_row("SELECT ifnull(max(version), 0) FROM migration", [], |row| row.get(0))
+}
+
+/// Whether the schema is, word for word, the one that the first `steps` make.
+pub(super) fn has_schema_of(connection: &Connection, steps: &[Migration]) -> bool {
+    let whole = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        let sql = "SELECT type || ' ' || name || ' ' || ifnull(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name";
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+    };
+    let expected = || {
+        let mut model = Connection::open_in_memory().ok()?;
+        migrate(&mut model, steps, None).ok()?;
+        whole(&model).ok()
+    };
+    whole(connection).ok().is_some_and(|found| Some(found) == expected())
+}
+
+/// The recorded steps above a version, oldest first, with their names.
+pub(super) fn steps_above(connection: &Connection, version: u32) -> rusqlite::Result<Vec<(u32, String)>> {
+    let mut select = connection.prepare("SELECT version, name FROM migration WHERE version > ?1 ORDER BY version")?;
+    select.query_map([version], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// Applies the steps that are missing and returns the version reached. `now_ms` is the wall clock, if it is trusted.
 ///
 /// # Errors
@@ -87,7 +131,10 @@ pub fn migrate(connection: &mut Connection, steps: &[Migration], now_ms: Option<
 fn apply(connection: &mut Connection, step: &Migration, now_ms: Option<i64>) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(BOOKKEEPING)?;
+    #[cfg(not(feature = "test-migration"))]
     transaction.execute_batch(step.up)?;
+    #[cfg(feature = "test-migration")]
+    transaction.execute_batch(next::up(step))?;
     transaction.execute(
         "INSERT INTO migration (version, name, down_sql, applied_ms) VALUES (?1, ?2, ?3, ?4)",
         params![step.version, step.name, step.down, now_ms],
@@ -96,20 +143,19 @@ fn apply(connection: &mut Connection, step: &Migration, now_ms: Option<i64>) -> 
     transaction.commit()
 }
 
-/// Takes steps back with the down scripts stored in the database, newest first, until `target` is reached. What a step
-/// kept and an older schema has no place for is lost: make a verified copy before.
+/// Takes steps back with the down scripts stored in the database, newest first, until `target` is reached: all of them or
+/// none. What a step kept and an older schema has no place for is lost: make a verified copy before.
 ///
 /// # Errors
-/// When a step has no stored script or its script fails; the steps taken back before stay taken back.
+/// When a step has no stored script or its script fails; the database is then as it was.
 pub fn revert(connection: &mut Connection, target: u32) -> Result<(), MigrationError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     loop {
-        let version = version(connection)?;
+        let version = version(&transaction)?;
         if version <= target {
-            return Ok(());
+            return transaction.commit().map_err(|cause| MigrationError::Step { version, cause });
         }
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         take_back(&transaction, version)?;
-        transaction.commit().map_err(|cause| MigrationError::Step { version, cause })?;
     }
 }
 

@@ -9,7 +9,10 @@ use rusqlite::Connection;
 
 use super::super::change::{LOCAL_SOURCE, StoredTarget};
 use super::super::inline::InlineStore;
+use super::super::migrations::MIGRATIONS;
 use super::*;
+
+mod history;
 
 const CLOUD: &str = "https://api.example.com";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -85,7 +88,15 @@ async fn everything_is_there_after_a_restart() {
     let store = open_in(&folder).unwrap();
     assert_eq!(store.load(CLOUD, "u1").await.unwrap(), before);
     let health = store.health().await;
-    assert!(health.open && health.schema == 1 && health.journal_mode == "wal" && health.size_bytes > 4096, "{health:?}");
+    assert!(
+        health.open
+            && health.schema == MIGRATIONS.len() as u32
+            && health.rows >= 8
+            && health.free_bytes.is_some()
+            && health.journal_mode == "wal"
+            && health.size_bytes > 4096,
+        "{health:?}"
+    );
     assert_eq!(health.error, None);
 }
 

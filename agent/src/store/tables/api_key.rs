@@ -7,8 +7,11 @@ use rusqlite::{Connection, params};
 use super::super::change::KeyOwner;
 use super::{signed, unsigned};
 
-const UPSERT: &str = "INSERT INTO api_key (app_id, service, key) VALUES (?1, ?2, ?3)
+const UPSERT: &str = "INSERT INTO api_key (app_id, service, key, scopes) VALUES (?1, ?2, ?3, ?4)
   ON CONFLICT (ifnull(app_id, -1), ifnull(service, '')) DO UPDATE SET key = excluded.key WHERE key IS NOT excluded.key";
+
+const SCOPES: &str = "UPDATE api_key SET scopes = ?3
+  WHERE ifnull(app_id, -1) = ifnull(?1, -1) AND ifnull(service, '') = ifnull(?2, '') AND scopes IS NOT ?3";
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwner, String>> {
     let mut select = connection.prepare_cached("SELECT app_id, service, key FROM api_key")?;
@@ -23,9 +26,26 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwne
 }
 
 pub(super) fn write(connection: &Connection, owner: &KeyOwner, key: &str) -> rusqlite::Result<()> {
-    let (app, service) = match owner {
+    let (app, service) = columns(owner)?;
+    connection.prepare_cached(UPSERT)?.execute(params![app, service, key, usual_scopes(app)]).map(drop)
+}
+
+pub(super) fn write_scopes(connection: &Connection, owner: &KeyOwner, scopes: &str) -> rusqlite::Result<()> {
+    let (app, service) = columns(owner)?;
+    connection.prepare_cached(SCOPES)?.execute(params![app, service, scopes]).map(drop)
+}
+
+fn columns(owner: &KeyOwner) -> rusqlite::Result<(Option<i64>, Option<&str>)> {
+    Ok(match owner {
         Some((app, service)) => (Some(signed(*app)?), Some(service)),
         None => (None, None),
-    };
-    connection.prepare_cached(UPSERT)?.execute(params![app, service, key]).map(|_| ())
+    })
+}
+
+/// What a key may do unless told otherwise: a service's everything with its app, the global one everything.
+fn usual_scopes(app: Option<i64>) -> String {
+    match app {
+        Some(app) => format!(r#"[{{"type":"app","appId":{app}}}]"#),
+        None => r#"[{"type":"global"}]"#.to_owned(),
+    }
 }

@@ -5,8 +5,11 @@
 
 mod api_key;
 mod decision;
+pub(super) mod event;
 mod image;
 mod release;
+mod run;
+pub(super) mod snapshot;
 mod target;
 mod value;
 
@@ -14,6 +17,8 @@ use holdfast_plan::memory::Remember;
 use rusqlite::{Connection, Row};
 
 use super::change::{Change, Loaded};
+
+pub(super) use run::{Moment, Run};
 
 /// Reads everything; of targets the one of this source and uuid. A row that makes no sense is passed over and logged.
 pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlite::Result<Loaded> {
@@ -29,15 +34,20 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlit
     Ok(loaded)
 }
 
-/// Writes one change.
-pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+/// Writes one change. A target that was not in force before is kept as a snapshot too.
+pub(super) fn write(connection: &Connection, change: &Change, moment: &Moment<'_>) -> rusqlite::Result<()> {
     match change {
-        Change::Target(target) => target::write(connection, target),
+        Change::Target(target) => match target::write(connection, target)? {
+            0 => Ok(()),
+            _ => snapshot::write_target(connection, target, moment),
+        },
         Change::Remember(Remember::Image(record)) => image::write(connection, record),
         Change::Remember(Remember::ForgetImage { image }) => image::forget(connection, image),
         Change::Remember(remember) if release::write(connection, remember)? => Ok(()),
         Change::Remember(remember) => decision::write(connection, remember),
         Change::ApiKey { owner, key } => api_key::write(connection, owner, key),
+        Change::KeyScopes { owner, scopes } => api_key::write_scopes(connection, owner, scopes),
+        Change::Snapshot { state } => snapshot::write_current(connection, state, moment),
         Change::Value { name, value } => value::write(connection, name, value.as_deref()),
     }
 }

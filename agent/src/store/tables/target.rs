@@ -24,10 +24,11 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str, loaded: &m
     Ok(())
 }
 
-pub(super) fn write(connection: &Connection, target: &StoredTarget) -> rusqlite::Result<()> {
+/// Returns how many rows changed.
+pub(super) fn write(connection: &Connection, target: &StoredTarget) -> rusqlite::Result<usize> {
     let StoredTarget { source, uuid, etag, body } = target;
     let mut delete = connection.prepare_cached(DELETE_REPLACED)?;
     delete.execute(named_params! {":source": source, ":uuid": uuid, ":local": LOCAL_SOURCE})?;
     let mut upsert = connection.prepare_cached(UPSERT)?;
-    upsert.execute(named_params! {":source": source, ":uuid": uuid, ":etag": etag, ":body": body}).map(|_| ())
+    upsert.execute(named_params! {":source": source, ":uuid": uuid, ":etag": etag, ":body": body})
 }

@@ -8,7 +8,7 @@ use crate::forecast::apply;
 use crate::memory::{Failure, ImageRecord, Memory, Rejected, Remember, Trial};
 use crate::plan::{Action, Input, Plan, Reason, plan};
 use crate::policy::{Now, Policy};
-use crate::target::{DeviceTarget, ImageRef, parse};
+use crate::target::{DeviceTarget, ImageRef, RefusedApp, parse};
 
 const DEVICE: &str = "00112233445566778899aabbccddeeff";
 const APP: &str = "aabbccddeeff00112233445566778899";
@@ -292,5 +292,19 @@ fn another_name_for_wanted_content_is_not_removed_from_under_it() {
     let id = device.memory.images[&wanted].engine_id.clone();
     // The same content pushed twice to one repository: removing the repository's references would take both.
     let device = device.with_record(&reference("main", '8'), &id, false);
+    assert_eq!(device.removed(), [""; 0]);
+}
+
+/// A refused app's images stay, also where their content has another app's name too.
+#[test]
+fn content_of_a_refused_app_is_not_removed_under_another_name() {
+    let mut device = Device::at(main_at("one", '1')).with_record(&reference("old", '9'), "sha256:shared", true);
+    let mut record = device.memory.images[&reference("old", '9')].clone();
+    record.image = image(&reference("of-the-refused", '9'));
+    record.app_uuid = "refused".into();
+    device.memory.apply(&Remember::Image(record));
+    assert_eq!(device.clone().removed().len(), 2, "without the refused app both names go");
+    let refused = RefusedApp { id: None, name: None, commit: None, offences: Vec::new() };
+    device.target.refused.insert("refused".into(), refused);
     assert_eq!(device.removed(), [""; 0]);
 }

@@ -1,7 +1,7 @@
 //! The page, letter by letter, in the states a technician meets.
 
 use super::*;
-use crate::api::{Ago, Ahead, EngineRow, Health, OffenceRow, PhaseRow, UnsupportedRow};
+use crate::api::{Ago, Ahead, BackupRow, EngineRow, Health, OffenceRow, PhaseRow, UnsupportedRow};
 use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
 
 const OLD: &str = "1111111aaaaaaaaaaaaa";
@@ -72,8 +72,10 @@ fn device() -> Status {
         database: Database {
             path: "/data/database.sqlite".into(),
             open: true,
-            schema: 1,
+            schema: 2,
+            journal_mode: "wal".into(),
             size_bytes: 49_152,
+            free_bytes: Some(1 << 30),
             ..Database::default()
         },
         ..Status::default()
@@ -95,7 +97,6 @@ Agent     holdfast {AGENT_VERSION} (compatible with 19.0.5)
 Engine    Docker 20.10.24, API 1.41, unix:///var/run/docker.sock
 Cloud     https://api.example.com, polled 3 min ago, next poll in 12 min,
           reported 2 min 55 s ago
-Database  /data/database.sqlite, schema 1, 48 KiB
 
 App kitchen (5): release 1111111, done
   SERVICE  STATE             RELEASE  IMAGE         SINCE
@@ -222,7 +223,7 @@ Engine    has not answered yet
 Cloud     https://api.example.com, not polled yet, next poll now, not reported
           yet
           last poll failed (3 in a row): the name does not resolve
-Database  /data/database.sqlite, schema 0, 0 B, NOT OPEN: disk I/O error
+Database  /data/database.sqlite: NOT OPEN; disk I/O error
 
 Refused: these apps are left as they are
   hall, release 2222222: apps.x.releases: two releases
@@ -246,6 +247,27 @@ fn an_unmanaged_device_without_apps() {
     assert!(shown.contains("\nCloud     none: this device is not managed by a cloud\n"), "{shown}");
     let empty = status(&Status { apps: vec![app(Vec::new())], ..device() }, Paint::Plain);
     assert!(empty.ends_with("App kitchen (5): release 1111111, done\n  no services\n"), "{empty}");
+}
+
+#[test]
+fn of_the_database_only_what_is_wrong_is_said() {
+    let well = device();
+    assert!(!status(&well, Paint::Plain).contains("Database"));
+    let backup = |verified| Some(BackupRow { path: "/data/backups/b".into(), verified, ..BackupRow::default() });
+    let shown = |database| status(&Status { database, ..device() }, Paint::Plain);
+    assert!(!shown(Database { newest_backup: backup(true), ..well.database.clone() }).contains("Database"));
+    for (database, wrong) in [
+        (Database { free_bytes: Some(5 << 20), ..well.database.clone() }, "only 5.0 MiB left on its partition"),
+        (Database { newest_backup: backup(false), ..well.database.clone() }, "/data/backups/b did not pass its check"),
+        (Database { journal_mode: "delete".into(), ..well.database.clone() }, "without a write-ahead log"),
+        (Database { error: Some("disk I/O error".into()), ..well.database }, "database.sqlite: disk I/O error"),
+    ] {
+        let text = shown(database);
+        assert!(
+            text.contains("\nDatabase  /data/database.sqlite: ") && text.replace("\n          ", " ").contains(wrong),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,11 @@
+DROP VIEW device_config;
+DROP VIEW volume;
+DROP VIEW network;
+DROP VIEW service;
+DROP VIEW service_status;
+DROP VIEW release;
+DROP VIEW app;
+ALTER TABLE api_key DROP COLUMN scopes;
+DROP TABLE event;
+DROP TABLE snapshot;
+DROP TABLE agent_run;
