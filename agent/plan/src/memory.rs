@@ -140,6 +140,9 @@ pub struct Memory {
     pub images: BTreeMap<String, ImageRecord>,
     /// Services whose stop was asked for through the API.
     pub stops: BTreeSet<(AppId, String)>,
+    /// Containers by engine id that ran when they were stopped for a copy of a volume: they are started again as soon as no
+    /// copy needs them stopped, whatever became of it.
+    pub held: BTreeSet<String>,
     /// Failures of steps by [`crate::plan::Step::key`].
     pub failures: BTreeMap<String, Failure>,
     /// Boot configuration keys that device variables named, by back-end.
@@ -223,6 +226,13 @@ pub enum Remember {
         /// Why, and how often.
         record: RebootRecord,
     },
+    /// A container is about to be stopped for a copy of a volume (`true`), or runs again or is gone (`false`).
+    Held {
+        /// Engine id.
+        container: String,
+        /// Stopped for it or not any more.
+        held: bool,
+    },
 }
 
 impl Memory {
@@ -268,6 +278,12 @@ impl Memory {
             }
             Remember::Stop { app_id, service, stopped: false } => {
                 self.stops.remove(&(*app_id, service.clone()));
+            }
+            Remember::Held { container, held: true } => {
+                self.held.insert(container.clone());
+            }
+            Remember::Held { container, held: false } => {
+                self.held.remove(container);
             }
         }
     }

@@ -116,6 +116,8 @@ fn remember_sentence(change: &Remember) -> String {
         Remember::ForgetDeparture { .. } => "forget that the app had left the target".into(),
         Remember::Image(record) => format!("record image {}", record.image),
         Remember::ForgetImage { image } => format!("forget image {image}"),
+        Remember::Held { held: true, .. } => "record that it is stopped for a copy of a volume".into(),
+        Remember::Held { held: false, .. } => "forget that it was stopped for a copy of a volume".into(),
         Remember::Stop { service, stopped: true, .. } => format!("record that {service} was stopped on request"),
         Remember::BootKeys { .. } => "record which boot configuration is the agent's".into(),
         Remember::Reboot { record } => {

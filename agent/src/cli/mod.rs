@@ -4,6 +4,7 @@
 mod arguments;
 #[cfg(feature = "sandbox")]
 mod completions;
+mod data;
 mod db;
 mod db_import;
 #[cfg(feature = "sandbox")]
@@ -24,6 +25,7 @@ mod status;
 mod target;
 mod update;
 mod version;
+mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +72,12 @@ enum Command {
     /// The device's name and proxy.
     #[command(subcommand)]
     HostConfig(host_config::HostConfigCommand),
+    /// The volumes of apps: what there is, and copies of them.
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// The agent's own data directory.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// The database: checks, copies, what was set aside.
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -115,6 +123,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
         Command::HostConfig(command) => host_config::run(command).await,
+        Command::Volume(command) => Box::pin(volume::run(command)).await,
+        Command::Data(command) => data::run(command),
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
@@ -167,6 +177,12 @@ mod tests {
             "db migrate",
             "db migrate --to 1",
             "healthy",
+            "volume list --json",
+            "volume backup data",
+            "volume backup 5_data data.tar.gz --live",
+            "volume backup 5_data --force",
+            "volume restore 5_data data.tar.gz --force",
+            "data move /data /mnt/volume",
             "version --json",
             #[cfg(feature = "sandbox")]
             "completions bash",

@@ -1,8 +1,10 @@
 //! The local API as the command line sees it: one request over the unix socket, with limits.
 
 mod error;
+mod stream;
 
 pub use error::ClientError;
+pub use stream::{Download, download, upload};
 
 use std::path::Path;
 use std::time::Duration;

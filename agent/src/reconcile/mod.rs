@@ -7,6 +7,7 @@
 mod announce;
 mod execute;
 mod failures;
+mod hold;
 mod host_order;
 mod inputs;
 mod keys;
@@ -19,6 +20,7 @@ mod step_error;
 mod stuck;
 mod view;
 
+pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};
 pub use host_order::{HostOrder, OrderError};
 pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};

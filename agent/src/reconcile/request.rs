@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdfast_plan::target::DeviceTarget;
 use tokio::sync::oneshot;
 
-use super::{HostOrder, OrderError};
+use super::{HoldRequest, HostOrder, OrderError};
 
 /// A target with where it came from.
 #[derive(Clone, Debug)]
@@ -39,4 +39,6 @@ pub enum Request {
         /// Where the outcome goes.
         reply: oneshot::Sender<Result<(), OrderError>>,
     },
+    /// Keep a volume from its services until the one who asks lets go of it.
+    Hold(HoldRequest),
 }

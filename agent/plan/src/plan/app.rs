@@ -21,6 +21,10 @@ pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     let name = app.name.as_deref().unwrap_or(uuid);
     let offences = app.offences.iter().map(ToString::to_string).collect();
     draft.note(name, None, Reason::Refused { offences });
+    // Locks that were taken for something that is over by now.
+    if let Some(id) = app.id.filter(|id| !draft.is_frozen(*id) && !draft.is_at_work_on(*id)) {
+        locking::release(draft, Some(name), id);
+    }
 }
 
 /// Plans one app as far as its contracts let it run on this device (behaviour §9).
@@ -171,7 +175,9 @@ impl<'a> Round<'a> {
         if switch.iter().all(|(.., ready)| !ready) {
             return self.explain(draft, switch);
         }
-        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
+        // What only adds missing containers to the release that runs interrupts nobody either.
+        let only_adds = switch.iter().all(|(_, planned, _)| planned.adds());
+        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install || only_adds) {
             return;
         }
         if !trial::begin(draft, self.app, self.release) {
@@ -356,6 +362,13 @@ enum Planned {
     Wait(Reason),
 }
 
+impl Planned {
+    /// Whether this takes nothing away from what runs.
+    fn adds(&self) -> bool {
+        matches!(self, Planned::Do(Action::Create { .. }, _) | Planned::Wait(Reason::WaitingForDependency { .. }))
+    }
+}
+
 fn kills_first(candidate: &Candidate<'_>) -> bool {
     matches!(candidate.service.strategy(), Strategy::KillThenDownload | Strategy::DeleteThenDownload)
 }
@@ -363,6 +376,6 @@ fn kills_first(candidate: &Candidate<'_>) -> bool {
 /// A network or volume that has to go and that this container uses.
 fn changing_object(container: &Container, networks: &[&Networks], volumes: &Volumes) -> Option<String> {
     let network = networks.iter().flat_map(|n| &n.changing).find(|name| networks::uses(container, name));
-    let volume = volumes.changing.iter().find(|name| volumes::uses(container, name));
+    let volume = volumes.changing.iter().find(|name| container.mounts_volume(name));
     network.map(|name| format!("network {name}")).or_else(|| volume.map(|name| format!("volume {name}")))
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::step::{LOCK_KEY, app_place};
-use super::{Action, Input, Plan, Reason, Step, Wait};
+use super::{Action, HoldVerdict, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::Failure;
 use crate::target::{AppId, ImageRef};
@@ -92,6 +92,8 @@ pub(super) struct Draft<'a> {
     /// Services whose containers this plan works on already.
     places: BTreeSet<String>,
     fetches: usize,
+    /// Apps that are left as they are while a volume of theirs is copied.
+    frozen: BTreeSet<AppId>,
     /// Set when a step was wanted, whether it could be taken now or not.
     unsettled: bool,
 }
@@ -99,7 +101,30 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(input: Input<'a>) -> Draft<'a> {
         let fetches = input.current.in_flight.keys().filter(|key| key.starts_with("fetch ")).count();
-        Draft { input, plan: Plan::default(), keys: BTreeSet::new(), places: BTreeSet::new(), fetches, unsettled: false }
+        Draft {
+            input,
+            plan: Plan::default(),
+            keys: BTreeSet::new(),
+            places: BTreeSet::new(),
+            fetches,
+            frozen: BTreeSet::new(),
+            unsettled: false,
+        }
+    }
+
+    /// Leaves an app as it is for this round.
+    pub fn freeze(&mut self, app: AppId) {
+        self.frozen.insert(app);
+    }
+
+    /// Whether an app is left as it is in this round.
+    pub fn is_frozen(&self, app: AppId) -> bool {
+        self.frozen.contains(&app)
+    }
+
+    /// Says how it stands with the volume that is to be kept from its services.
+    pub fn hold(&mut self, verdict: HoldVerdict) {
+        self.plan.hold = Some(verdict);
     }
 
     /// Whether a step runs now whose key begins like this.

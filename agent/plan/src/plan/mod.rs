@@ -4,6 +4,7 @@ mod app;
 mod departed;
 mod draft;
 mod handover;
+mod hold;
 mod host;
 mod images;
 mod locking;
@@ -16,6 +17,7 @@ mod step;
 mod trial;
 mod volumes;
 
+pub use hold::HoldVerdict;
 pub use host::MAX_REBOOTS;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
@@ -40,6 +42,8 @@ pub struct Plan {
     pub cancel: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
+    /// How it stands with the volume that is to be kept from its services, if one is.
+    pub hold: Option<HoldVerdict>,
 }
 
 impl Plan {
@@ -71,6 +75,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let mut draft = Draft::new(*input);
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
+        hold::judge_watching(&mut draft, why);
         return draft.finish();
     }
     if let Some(down) = input.memory.going_down.as_ref().filter(|down| input.now.boot_ms < down.until_boot_ms) {
@@ -83,11 +88,15 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
     host::plan_configuration(&mut draft);
     let world = World::of(input);
+    hold::plan_hold(&mut draft, &world);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
     for app in input.target.apps.values().filter(|app| app.is_managed()) {
+        if draft.is_frozen(app.id) {
+            continue;
+        }
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
         let stand_in = trial::stand_in(&mut draft, app);
         app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));

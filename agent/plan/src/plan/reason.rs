@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::memory::PowerChange;
+use crate::policy::Purpose;
 
 /// A reason. `Display` is the sentence people read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +29,7 @@ pub enum Reason {
     Dangling,
     Dead,
     GraceOver,
+    HoldOver,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
     WaitingForImages { missing: Vec<String> },
@@ -35,6 +37,7 @@ pub enum Reason {
     WaitingForNetwork { name: String },
     WaitingForVolume { name: String },
     WaitingForOldContainer,
+    HeldForVolume { name: String, purpose: Purpose },
     WaitingForStep { what: String },
     WaitingForDownloadWindow { why: String },
     WaitingForUpdateWindow { why: String },
@@ -102,6 +105,10 @@ impl std::fmt::Display for Reason {
             Reason::Dangling => f.write_str("it has no name and nothing uses it"),
             Reason::Dead => f.write_str("the engine could not remove it"),
             Reason::GraceOver => f.write_str("its app left the target and the grace period is over"),
+            Reason::HoldOver => f.write_str("it was stopped for a copy of a volume, which is over"),
+            Reason::HeldForVolume { name, purpose } => {
+                write!(f, "held for the {purpose} of volume {name}; it goes on by itself when that ends, however it ends")
+            }
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }

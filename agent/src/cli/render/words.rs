@@ -16,7 +16,7 @@ pub(super) fn duration(ms: i64) -> String {
 }
 
 /// A number of bytes.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
