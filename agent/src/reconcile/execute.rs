@@ -53,7 +53,7 @@ pub(super) async fn carry_out(
         Action::ClearMarker { app_id, service } => host.clear_marker(app_id, &service).await?,
         Action::ReleaseLock { app_id, services } => host.release_locks(app_id, &services).await?,
         Action::Create { spec, start } => {
-            let id = engine.create_container(&spec).await?;
+            let id = engine.create_container(&spec.marked()).await?;
             if start {
                 engine.start_container(&id).await?;
             }

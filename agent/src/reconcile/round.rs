@@ -6,20 +6,22 @@ mod facts;
 mod finish;
 mod observe;
 mod publish;
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;
 mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use holdfast_plan::memory::Memory;
-use holdfast_plan::plan::{Input, plan};
+use holdfast_plan::plan::{Input, Planner};
 use holdfast_plan::policy::Force;
 use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
 use super::hold::ActiveHold;
+use super::outage::Outage;
 use super::running::Running;
 use super::space::Disk;
 use super::{Channels, TargetInForce, Tools, View, failures};
@@ -28,9 +30,6 @@ use crate::engine::{EngineInfo, Events};
 use crate::host::DeviceInfo;
 use crate::policy::{self, Circumstances};
 use crate::store::Loaded;
-
-/// First wait for an engine that is away; doubled up to the second.
-const ENGINE_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 /// The loop and what it knows between rounds: nothing that an observation could tell.
 pub struct Reconciler {
@@ -42,21 +41,16 @@ pub struct Reconciler {
     engine: Option<EngineInfo>,
     device: DeviceInfo,
     pub(super) memory: Memory,
+    planner: Planner,
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
     hold: Option<ActiveHold>,
-    away: Option<Away>,
+    away: Option<Outage>,
+    locks_unread: Option<Outage>,
     store_error: Option<String>,
-    host_error: Option<String>,
     pub(super) last: View,
     next_slow_look: Instant,
-}
-
-struct Away {
-    error: String,
-    since_boot_ms: i64,
-    wait: Duration,
 }
 
 impl Reconciler {
@@ -73,14 +67,15 @@ impl Reconciler {
             engine: None,
             device: DeviceInfo::default(),
             memory: loaded.memory.clone(),
+            planner: Planner::default(),
             service_keys,
             target,
             channels,
             force: None,
             hold: None,
             away: None,
+            locks_unread: None,
             store_error: None,
-            host_error: None,
             last: View::default(),
             next_slow_look: Instant::now(),
         }
@@ -89,8 +84,7 @@ impl Reconciler {
     /// One round. Returns when the next look is due without an event.
     async fn round(&mut self) -> Option<Instant> {
         let Some(current) = self.observe().await else {
-            let wait = self.away.as_ref().map_or(ENGINE_RETRY.0, |away| away.wait);
-            return Some(Instant::now() + wait);
+            return self.away.as_ref().or(self.locks_unread.as_ref()).map(|outage| outage.due);
         };
         let target = self.target.as_ref().map_or_else(Arc::default, |t| t.target.clone());
         self.provide_keys(&target, &current).await;
@@ -109,7 +103,8 @@ impl Reconciler {
             zone: &self.tools.zone,
             now,
         });
-        let plan = plan(&Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now });
+        let input = Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now };
+        let plan = self.planner.plan(&target, &input);
         failures::prune(&mut self.memory.failures, &plan, now.boot_ms, |key| self.running.has(key));
         self.announcer.waits(&plan, now.wall_ms);
         let data_root = self.engine.as_ref().and_then(|engine| engine.data_root.clone());

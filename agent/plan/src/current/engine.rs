@@ -1,6 +1,7 @@
 //! Objects of the engine, as far as planning needs them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -79,9 +80,9 @@ pub struct Container {
     /// How often the engine started it again.
     pub restart_count: i64,
     /// How it was made.
-    pub spec: ContainerSpec,
+    pub spec: Arc<ContainerSpec>,
     /// The defaults of its image, where the engine still has it.
-    pub image_config: Option<ImageConfig>,
+    pub image_config: Option<Arc<ImageConfig>>,
 }
 
 impl Container {

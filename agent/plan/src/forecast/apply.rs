@@ -1,6 +1,7 @@
 //! What a step does to the model, when it succeeds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::container::{ContainerName, ContainerSpec};
 use crate::current::{BootFile, Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
@@ -57,7 +58,9 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
         Action::Stop { container } => on(current, &container.id, |c| c.state = ContainerState::Exited),
         Action::Kill { container } => current.engine.containers.retain(|c| c.id != container.id),
         Action::Rename { container, name } => on(current, &container.id, |c| rename(c, name)),
-        Action::SetRestartPolicy { container, policy } => on(current, &container.id, |c| c.spec.options.restart = *policy),
+        Action::SetRestartPolicy { container, policy } => {
+            on(current, &container.id, |c| Arc::make_mut(&mut c.spec).options.restart = *policy)
+        }
         Action::ClearMarker { app_id, service } => {
             if let Some(services) = current.locks.handed_over.get_mut(app_id) {
                 services.remove(service);
@@ -99,7 +102,7 @@ fn on(current: &mut Current, id: &str, change: impl FnOnce(&mut Container)) {
 }
 
 fn rename(container: &mut Container, name: &str) {
-    container.spec.name = name.to_owned();
+    Arc::make_mut(&mut container.spec).name = name.to_owned();
     if let Some(parsed) = ContainerName::parse(name) {
         container.commit = parsed.commit;
         container.release_id = Some(parsed.release_id);
@@ -153,7 +156,7 @@ fn made_container(current: &Current, spec: &ContainerSpec, start: bool, now: Now
         error: String::new(),
         health: with_check.then_some(Health::Starting),
         restart_count: 0,
-        spec: spec.clone(),
+        spec: Arc::new(spec.clone()),
         image_config: None,
     }
 }

@@ -3,6 +3,7 @@
 mod app;
 mod departed;
 mod draft;
+mod findings;
 mod handover;
 mod hold;
 mod host;
@@ -10,19 +11,24 @@ mod images;
 mod locking;
 mod need;
 mod networks;
+#[cfg(test)]
+mod properties;
 mod reason;
 mod removal;
 mod start;
 mod step;
 mod trial;
 mod volumes;
+mod wanted;
 
+pub use findings::Planner;
 pub use hold::HoldVerdict;
 pub use host::MAX_REBOOTS;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
 use draft::{Draft, World};
+use findings::Findings;
 use serde::Serialize;
 
 use crate::current::Current;
@@ -40,6 +46,9 @@ pub struct Plan {
     pub waiting: Vec<Wait>,
     /// Keys of running steps that nobody wants any more: pulls of images that left the target.
     pub cancel: Vec<String>,
+    /// Keys of steps that failed before, are still wanted and are not taken now: their turn has not come, or their next try.
+    #[serde(skip)]
+    pub postponed: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
     /// How it stands with the volume that is to be kept from its services, if one is.
@@ -72,7 +81,12 @@ pub struct Input<'a> {
 
 /// Plans one round. Pure: the same input gives the same plan.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let mut draft = Draft::new(*input);
+    plan_on(input, Findings::default()).0
+}
+
+/// Plans one round on what was found out before about this target and these facts.
+fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
+    let mut draft = Draft::new(*input, findings);
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
         hold::judge_watching(&mut draft, why);

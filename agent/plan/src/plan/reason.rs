@@ -1,9 +1,14 @@
 //! Why a step is taken or not. One text per reason, shared by log, command line, API and report.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::memory::PowerChange;
 use crate::policy::Purpose;
+
+/// Most images a sentence names.
+const MOST_NAMED: usize = 10;
 
 /// A reason. `Display` is the sentence people read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,7 +37,8 @@ pub enum Reason {
     HoldOver,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
-    WaitingForImages { missing: Vec<String> },
+    WaitingForImages { missing: Arc<Vec<String>> },
+    WaitingForTurn { at_a_time: usize },
     WaitingForDependency { service: String, condition: String },
     WaitingForNetwork { name: String },
     WaitingForVolume { name: String },
@@ -46,6 +52,7 @@ pub enum Reason {
     VolumeWouldLoseData { name: String, fields: Vec<String> },
     KeptForGrace { until_ms: Option<i64> },
     LeftForNow { what: String, error: String, retry_boot_ms: i64 },
+    NotKept { fields: Vec<String> },
     VariablePassedOver { why: String },
     WatchOnly { why: String },
     HandOver,
@@ -112,7 +119,14 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }
-            Reason::WaitingForImages { missing } => write!(f, "waiting for {} to be downloaded", missing.join(", ")),
+            Reason::WaitingForImages { missing } => {
+                let (named, others) = missing.split_at(missing.len().min(MOST_NAMED));
+                let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+                write!(f, "waiting for {}{others} to be downloaded", named.join(", "))
+            }
+            Reason::WaitingForTurn { at_a_time } => {
+                write!(f, "waiting for its turn: {at_a_time} images are downloaded at a time")
+            }
             Reason::WaitingForDependency { service, condition } => write!(f, "waiting for {service} to be {condition}"),
             Reason::WaitingForNetwork { name } => write!(f, "waiting for network {name}"),
             Reason::WaitingForVolume { name } => write!(f, "waiting for volume {name}"),
@@ -130,6 +144,11 @@ impl std::fmt::Display for Reason {
                 fields.join(", ")
             ),
             Reason::LeftForNow { what, error, .. } => write!(f, "{what} cannot be removed and is left for now: {error}"),
+            Reason::NotKept { fields } => write!(
+                f,
+                "its container was made as the target asks and yet differs in {}: the engine or the kernel does not keep that, so it is left as it is",
+                fields.join(", ")
+            ),
             Reason::VariablePassedOver { why } => f.write_str(why),
             Reason::KeptForGrace { until_ms: Some(_) } => {
                 f.write_str("volumes of an app that left the target are kept for the grace period")
@@ -193,6 +212,9 @@ impl Reason {
     /// Whether this is only worth knowing: the device is where it should be all the same.
     pub fn is_note(&self) -> bool {
         use Reason as R;
-        matches!(self, R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::VariablePassedOver { .. })
+        matches!(
+            self,
+            R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::NotKept { .. } | R::VariablePassedOver { .. }
+        )
     }
 }

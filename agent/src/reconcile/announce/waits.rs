@@ -83,6 +83,7 @@ fn is_ordinary(wait: &Wait) -> bool {
     matches!(
         wait.reason,
         R::WaitingForImages { .. }
+            | R::WaitingForTurn { .. }
             | R::WaitingForDependency { .. }
             | R::WaitingForNetwork { .. }
             | R::WaitingForVolume { .. }
@@ -97,7 +98,10 @@ fn is_ordinary(wait: &Wait) -> bool {
 
 fn level(wait: &Wait) -> Level {
     match wait.reason {
-        Reason::WaitingForImages { .. } | Reason::WaitingForHandOver { .. } | Reason::WaitingForHealth { .. } => Level::Info,
+        Reason::WaitingForImages { .. }
+        | Reason::WaitingForTurn { .. }
+        | Reason::WaitingForHandOver { .. }
+        | Reason::WaitingForHealth { .. } => Level::Info,
         Reason::LeftOut { .. } | Reason::VariablePassedOver { .. } => Level::Warning,
         _ if wait.reason.is_note() => Level::Info,
         _ => Level::Warning,

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
-use holdfast_plan::current::Current;
+use holdfast_plan::current::{Current, Locks};
 use tokio::time::Instant;
 
-use super::{Away, ENGINE_RETRY, Reconciler};
+use super::super::outage::{Outage, Pace};
+use super::Reconciler;
 use crate::engine::EngineError;
 use crate::events::Level;
 
 /// The slow full look that is the safety net under the engine's events.
 const SLOW_LOOK: Duration = Duration::from_secs(300);
+/// An engine that is away is asked again and again, soon at first: it may only be starting.
+const ENGINE_RETRY: Pace = Pace { first: Duration::from_millis(500), longest: Duration::from_secs(15) };
+/// Lock folders that cannot be read will hardly be so a moment later.
+const LOCKS_RETRY: Pace = Pace { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
+/// What a fault of the lock folders is called.
+pub(super) const LOCKS: &str = "update locks";
 
 impl Reconciler {
     /// Looks at the engine and the lock folders; `None` when the engine is away.
@@ -33,23 +40,29 @@ impl Reconciler {
         if self.away.take().is_some() {
             self.announcer.say(Level::Info, None, None, "the engine answers again".into(), self.tools.clock.now().wall_ms);
         }
-        let locks = match self.tools.host.locks().await {
-            Ok(locks) => {
-                self.host_error = None;
-                self.announcer.fault("update locks", None, self.tools.clock.now().wall_ms);
-                locks
-            }
-            Err(error) => {
-                // Not knowing who holds a lock, nothing may be stopped: wait for the folder to be readable again.
-                let error = format!("update locks cannot be read, nothing is changed until they can: {error}");
-                self.announcer.fault("update locks", Some(&error), self.tools.clock.now().wall_ms);
-                self.host_error = Some(error);
-                self.publish_fault();
-                return None;
-            }
-        };
+        let locks = self.observe_locks().await?;
         let host = self.tools.host.state().await;
         Some(Current { engine, locks, host, in_flight: self.running.in_flight() })
+    }
+
+    /// Looks at the lock folders. Not knowing who holds a lock, nothing may be stopped: `None` until they can be read.
+    async fn observe_locks(&mut self) -> Option<Locks> {
+        let result = self.tools.host.locks().await;
+        let now = self.tools.clock.now();
+        match result {
+            Ok(locks) => {
+                self.locks_unread = None;
+                self.announcer.fault(LOCKS, None, now.wall_ms);
+                Some(locks)
+            }
+            Err(error) => {
+                let error = format!("update locks cannot be read, nothing is changed until they can: {error}");
+                self.announcer.fault(LOCKS, Some(&error), now.wall_ms);
+                self.locks_unread = Some(Outage::again(self.locks_unread.take(), error, LOCKS_RETRY, now.boot_ms));
+                self.publish_fault();
+                None
+            }
+        }
     }
 
     pub(super) async fn subscribe(&mut self) -> Result<(), EngineError> {
@@ -66,16 +79,14 @@ impl Reconciler {
         Ok(())
     }
 
-    pub(super) fn engine_failed(&mut self, error: &EngineError) -> Option<Current> {
+    fn engine_failed(&mut self, error: &EngineError) -> Option<Current> {
         let now = self.tools.clock.now();
-        let wait = self.away.as_ref().map_or(ENGINE_RETRY.0, |away| (away.wait * 2).min(ENGINE_RETRY.1));
-        let since_boot_ms = self.away.as_ref().map_or(now.boot_ms, |away| away.since_boot_ms);
         if self.away.is_none() {
             let message = format!("{error}; containers go on, the agent keeps trying");
             self.announcer.say(Level::Error, None, None, message, now.wall_ms);
         }
         self.events = None;
-        self.away = Some(Away { error: error.to_string(), since_boot_ms, wait });
+        self.away = Some(Outage::again(self.away.take(), error.to_string(), ENGINE_RETRY, now.boot_ms));
         self.publish_fault();
         None
     }

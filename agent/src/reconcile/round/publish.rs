@@ -12,6 +12,7 @@ use holdfast_plan::target::{AppUuid, DeviceTarget};
 
 use super::super::{Fault, Phase, View};
 use super::Reconciler;
+use super::observe::LOCKS;
 
 impl Reconciler {
     pub(super) fn publish(&mut self, current: Current, target: Arc<DeviceTarget>, facts: Facts, policy: Policy, plan: Plan) {
@@ -74,9 +75,7 @@ impl Reconciler {
             message.clone().map(|message| Fault { subject: subject.to_owned(), message })
         };
         let engine = self.away.as_ref().map(|away| format!("{}; containers go on, the agent keeps trying", away.error));
-        [fault("engine", &engine), fault("database", &self.store_error), fault("update locks", &self.host_error)]
-            .into_iter()
-            .flatten()
-            .collect()
+        let locks = self.locks_unread.as_ref().map(|outage| outage.error.clone());
+        [fault("engine", &engine), fault("database", &self.store_error), fault(LOCKS, &locks)].into_iter().flatten().collect()
     }
 }
