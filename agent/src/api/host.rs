@@ -70,7 +70,7 @@ async fn change(call: Call) -> Outcome {
         Ok(patch) => patch,
         Err(message) => return refused(StatusCode::BAD_REQUEST, message),
     };
-    match order(&call, HostOrder::Configure(patch), force).await {
+    match order(&call, HostOrder::Configure(Box::new(patch)), force).await {
         Ok(()) => Ok(text(StatusCode::OK, "OK")),
         Err(OrderError::Invalid(message)) => refused(StatusCode::BAD_REQUEST, message),
         Err(OrderError::Locked(message)) => refused(StatusCode::LOCKED, message),

@@ -22,7 +22,7 @@ pub enum HostOrder {
     /// Restart or shut down.
     Power(PowerChange),
     /// Change name or proxy.
-    Configure(HostConfigPatch),
+    Configure(Box<HostConfigPatch>),
 }
 
 /// Why it was not done.
