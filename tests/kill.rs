@@ -72,6 +72,7 @@ fn killed_at_any_moment_it_has_the_old_target_or_the_new_one() {
             scope.spawn(move || {
                 let mut victim = Victim::settled(Rng::with_seed(seed.wrapping_add(number as u64)));
                 (0..kills / DEVICES).for_each(|turn| victim.turn(TURNS[(turn + 2 * number) % TURNS.len()], tally));
+                victim.leaves_nothing_unfinished();
             });
         }
     });
@@ -114,7 +115,7 @@ impl Victim {
 
     /// One kill of an agent that runs and settled, and everything that must be so afterwards.
     fn turn(&mut self, during: During, tally: &Tally) {
-        let before = self.series.newest();
+        let (before, copies_before) = (self.series.newest(), self.backups());
         let answer = match during {
             Backup => self.kill_in_backup(),
             Change => {
@@ -129,7 +130,8 @@ impl Victim {
             }
         };
         let (left, schema) = self.examine(during);
-        let partial = self.backups().iter().any(|file| !file.extension().is_some_and(|kind| kind == "sqlite"));
+        let finished = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "sqlite");
+        let partial = self.backups().iter().any(|file| !finished(file) && !copies_before.contains(file));
         let kind = match (during, left) {
             _ if partial => "a copy not finished",
             (Backup, _) if answer.is_some() => "backup made and answered",
@@ -244,6 +246,13 @@ impl Victim {
         let polls = self.cloud.polls();
         let held = polls.last().and_then(|poll| poll.if_none_match.as_ref()).and_then(|etag| self.etags.get(etag));
         self.least = self.least.max(held.copied()).max(self.series.reported(&self.cloud));
+    }
+
+    /// What killed backups left is gone with the next one.
+    fn leaves_nothing_unfinished(&self) {
+        assert_eq!(self.device.post("/v3/db/backup", &serde_json::Value::Null).status, 200);
+        let files = self.backups();
+        assert!(files.iter().all(|file| file.extension().is_some_and(|kind| kind == "sqlite")), "{files:?}");
     }
 
     fn start_again(&mut self) {
