@@ -3,6 +3,7 @@
 //! The loops know each other only through the channels made here: `lib.rs` draws them.
 
 mod forward;
+mod joining;
 mod parts;
 mod picture;
 mod record;
@@ -15,12 +16,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_plan::memory::Memory;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiState};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
+use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
 use crate::events::Event;
@@ -46,23 +48,28 @@ pub enum Ending {
     Asked,
     /// The database has to be opened anew, and with it everything that was read from it: run it again.
     Reopen,
+    /// config.json speaks of another identity or cloud than at the start: run it again with that.
+    Changed,
 }
 
 /// How long the agent waits before it runs again, so that storage that fails all the time is not all it deals with.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs the agent until SIGTERM or SIGINT, or until its database has to be opened anew. Containers go on without it.
+/// Runs the agent until SIGTERM or SIGINT, or until its database or config.json has to be read anew. Containers go on without it.
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
+pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
     let manager = Arc::new(ServiceManager::from_environment(|name| std::env::var_os(name), std::process::id()));
     let Some(opened) = parts::open_store(&settings, &mut signals, &manager).await? else { return Ok(Ending::Asked) };
     let (mut reopen, recovery) = (opened.reopen(), opened.recovery().cloned());
     let fully_checked = opened.fully_checked();
     let store: Arc<dyn Store> = opened;
-    faults.extend(settings.config_file().settle());
+    let config_file = settings.config_file();
+    faults.extend(config_file.settle());
+    // Before a preloaded target is taken over: it is stored for this uuid.
+    establish(&mut settings.cloud, config_file, &faults).await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let source = target_source(&settings.cloud.api_endpoint).to_owned();
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
@@ -82,7 +89,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
@@ -95,6 +102,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
         events: events.clone(),
         shutdown: wires.shutdown.subscribe(),
     }));
+    let anew = wires.anew.clone();
     spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
     drop(loaded);
     manager.ready();
@@ -107,6 +115,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
     let (ended_alone, ending) = tokio::select! {
         name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
         Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
+        () = anew.notified() => (false, Ending::Changed),
         _ = loops.join_next() => (true, Ending::Asked),
     };
     manager.stopping();
@@ -117,7 +126,7 @@ pub async fn run(settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::R
         loops.shutdown().await;
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    if ending == Ending::Reopen {
+    if ending != Ending::Asked {
         tokio::time::sleep(REOPEN_PAUSE).await;
     }
     Ok(ending)
@@ -137,6 +146,8 @@ struct Wires {
     shutdown: watch::Sender<bool>,
     /// What happened before there was anybody to tell.
     news: Vec<Event>,
+    /// Everything has to begin anew with what config.json says now.
+    anew: Arc<Notify>,
 }
 
 impl Wires {
@@ -159,10 +170,11 @@ impl Wires {
             tick_every,
             shutdown: watch::Sender::new(false),
             news,
+            anew: Arc::default(),
         }
     }
 
-    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -170,8 +182,10 @@ impl Wires {
             tick: self.tick.clone(),
             poll: self.polls.0.clone(),
             requests: self.requests.0.clone(),
-            store,
-            clock,
+            host: tools.host.clone(),
+            engine: tools.engine.clone(),
+            store: tools.store.clone(),
+            clock: tools.clock.clone(),
         }
     }
 }
@@ -185,7 +199,7 @@ fn spawn_loops(
     loaded: &Loaded,
     target_readable: bool,
 ) {
-    let (store, clock) = (tools.store.clone(), tools.clock.clone());
+    let (store, clock, host) = (tools.store.clone(), tools.clock.clone(), tools.host.clone());
     let mut memory_known = loaded.clone();
     if !target_readable {
         // What cannot be read is no target: nothing may be removed on its account.
@@ -214,11 +228,18 @@ fn spawn_loops(
     };
     loops.spawn(recorder.run());
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
-    let Some(parts::CloudLinks { cloud, logs }) = cloud else {
+    let Some(parts::CloudLinks { cloud, logs, joining }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.
         loops.spawn(forward::idle(wires.target, wires.polls.1, wires.shutdown.subscribe()));
         return;
     };
+    let (joined, hurry) = (watch::Sender::new(joining.is_none()), Arc::<Notify>::default());
+    if let Some(joining) = joining {
+        let provisioner = joining.provisioner(settings, clock.clone());
+        let (hurry, view) = (hurry.clone(), wires.cloud_view.clone());
+        let links = ProvisionLinks { hurry, joined: joined.clone(), view, shutdown: wires.shutdown.subscribe() };
+        loops.spawn(joining::provision(provisioner, links, wires.anew));
+    }
     let (arrived, arrivals) = mpsc::channel(QUEUE);
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();
     let source = settings.cloud.api_endpoint.clone();
@@ -226,7 +247,8 @@ fn spawn_loops(
     let stored = loaded.target.as_ref().filter(|_| target_readable);
     let poller = Poller::new(poll, wires.timing.subscribe(), cloud.clone(), store, clock.clone(), fastrand::Rng::new(), stored);
     let links = PollLinks { now: wires.polls.1, arrived, view: wires.cloud_view.clone(), shutdown: wires.shutdown.subscribe() };
-    loops.spawn(poller.run(links));
+    let gate = joining::Gate { joined: joined.subscribe(), shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.clone().then_poll(poller, links, hurry, source.clone()));
 
     let log_clock = clock.clone();
     let (full, reported) = watch::channel(None);
@@ -238,12 +260,14 @@ fn spawn_loops(
         clock,
         fastrand::Rng::new(),
     );
-    loops.spawn(reporter.run(ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() }));
+    let links = ReportLinks { full: reported, view: wires.cloud_view, shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.clone().then(reporter.run(links)));
     let fixed = picture::Fixed { development_mode: settings.cloud.development_mode, api_port: settings.cloud.listen_port };
-    loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, wires.shutdown.subscribe()));
+    loops.spawn(picture::report_views(wires.view.subscribe(), full, fixed, host, wires.shutdown.subscribe()));
     let streamer = LogStreamer::new(LogTiming::default(), logs, log_clock, fastrand::Rng::new());
     let enabled = watch::Sender::new(true);
-    loops.spawn(streamer.run(LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() }));
+    let links = LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() };
+    loops.spawn(gate.then(streamer.run(links)));
     let timing = forward::Pace { settings: settings.clone(), timing: wires.timing, log_stream: enabled };
     loops.spawn(forward::arrivals(arrivals, wires.target, wires.requests.0, timing, wires.shutdown.subscribe()));
 }

@@ -10,11 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::Identity;
 use crate::clock::Clock;
 use crate::cloud::logs::LogTransport;
+use crate::cloud::provision::{Description, Need, Provisioner, Registrar};
 use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
-use crate::host::{DeviceInfo, ServiceManager, SystemHost};
+use crate::host::{ControlSettings, DeviceInfo, ServiceManager, SystemHost};
 use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
@@ -102,6 +103,17 @@ pub(super) fn stored_target(loaded: &Loaded, uuid: &str) -> Option<TargetInForce
 pub(super) fn tools(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Tools> {
     let cloud = settings.cloud.clone();
     let host = SystemHost::new(settings.host_root.clone(), settings.lock_dir.clone(), cloud.device_type.clone());
+    // Beside others, in a label scope of its own, the machine is not the agent's to restart; a host given to it is.
+    let host = if settings.scope.is_some() && settings.host_root == std::path::Path::new("/") {
+        host
+    } else {
+        host.controlled(ControlSettings {
+            data_dir: settings.data_dir.clone(),
+            config: settings.config_file(),
+            bus: settings.system_bus.clone(),
+            uuid: cloud.uuid.clone().unwrap_or_default(),
+        })
+    };
     let (engine, registry) = engine(settings, &clock)?;
     Ok(Tools {
         engine,
@@ -157,6 +169,23 @@ pub(super) struct CloudLinks {
     pub cloud: Arc<dyn Cloud>,
     /// The log stream.
     pub logs: Arc<dyn LogTransport>,
+    /// What it takes to join the cloud first, where that is still to be done.
+    pub joining: Option<Joining>,
+}
+
+/// What it takes to join the cloud.
+pub(super) struct Joining {
+    need: Need,
+    device: Description,
+    registrar: Arc<dyn Registrar>,
+}
+
+impl Joining {
+    /// The loop that does it.
+    pub fn provisioner(self, settings: &Settings, clock: Arc<dyn Clock>) -> Provisioner {
+        let (cloud, file) = (settings.cloud.clone(), settings.config_file());
+        Provisioner::new(self.need, cloud, self.device, file, self.registrar, clock, fastrand::Rng::new())
+    }
 }
 
 /// The cloud's client; `None`, with a fault, when the device cannot speak to one.
@@ -175,7 +204,14 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
     });
     let links = client.and_then(|client| {
         let logs = Arc::new(client.log_upload(&settings.cloud)?);
-        Ok(CloudLinks { cloud: Arc::new(client), logs })
+        let joining = match Need::of(&settings.cloud) {
+            Some(need) => {
+                let registrar = Arc::new(client.registrar(&settings.cloud)?);
+                Some(Joining { need, device: description(&device, variant), registrar })
+            }
+            None => None,
+        };
+        Ok(CloudLinks { cloud: Arc::new(client), logs, joining })
     });
     match links {
         Ok(links) => Some(links),
@@ -185,6 +221,16 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
             faults.push(SettingFault { subject: "cloud".into(), message });
             None
         }
+    }
+}
+
+/// What a registration says of the device.
+fn description(device: &DeviceInfo, os_variant: &str) -> Description {
+    Description {
+        device_type: device.device_type.clone(),
+        os_version: device.os_version.clone(),
+        os_variant: os_variant.to_owned(),
+        mac_address: device.mac_address.clone(),
     }
 }
 

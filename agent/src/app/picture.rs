@@ -1,12 +1,21 @@
 //! From the loop's view to the report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::cloud::Report;
-use crate::cloud::report::{DeviceFields, InFlight, Picture, full_report};
+use crate::cloud::report::{DeviceFields, InFlight, Picture, full_report, without_hardware};
+use crate::host::{Addresses, Host};
+use crate::policy::{truthy, variable};
 use crate::reconcile::{Phase, View};
+
+/// How often measurements are taken (protocol §6.5).
+const METRICS_INTERVAL: Duration = Duration::from_secs(300);
+/// How often the device's addresses are read (protocol §6.5).
+const ADDRESSES_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What of a report the view does not hold.
 pub(super) struct Fixed {
@@ -14,15 +23,52 @@ pub(super) struct Fixed {
     pub api_port: u16,
 }
 
+/// What is asked of the host from time to time, beside what the loop sees.
+struct Watch {
+    host: Arc<dyn Host>,
+    addresses: Addresses,
+    metrics: Report,
+    next_addresses: Instant,
+    next_metrics: Instant,
+}
+
+impl Watch {
+    fn new(host: Arc<dyn Host>) -> Watch {
+        let now = Instant::now();
+        Watch { host, addresses: Addresses::default(), metrics: Report::new(), next_addresses: now, next_metrics: now }
+    }
+
+    /// Looks again at what is due.
+    async fn look(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_addresses {
+            self.addresses = self.host.addresses().await;
+            self.next_addresses = now + ADDRESSES_INTERVAL;
+        }
+        if now >= self.next_metrics {
+            let metrics = serde_json::to_value(self.host.metrics().await);
+            self.metrics = metrics.ok().and_then(|metrics| metrics.as_object().cloned()).unwrap_or_default();
+            self.next_metrics = now + METRICS_INTERVAL;
+        }
+    }
+
+    fn next(&self) -> Instant {
+        self.next_addresses.min(self.next_metrics)
+    }
+}
+
 /// Derives the full report from each view; the reporter hears of it only when it changed.
 pub(super) async fn report_views(
     mut views: watch::Receiver<Arc<View>>,
     full: watch::Sender<Option<Arc<Report>>>,
     fixed: Fixed,
+    host: Arc<dyn Host>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let mut watch = Watch::new(host);
     loop {
-        let report = report(&views.borrow_and_update().clone(), &fixed);
+        watch.look().await;
+        let report = report(&views.borrow_and_update().clone(), &fixed, &watch);
         full.send_if_modified(|last| {
             let news = report.is_some() && last.as_deref() != report.as_ref();
             if news {
@@ -32,6 +78,7 @@ pub(super) async fn report_views(
         });
         tokio::select! {
             changed = views.changed() => if changed.is_err() { break },
+            () = sleep_until(watch.next()) => {}
             _ = shutdown.wait_for(|down| *down) => break,
         }
     }
@@ -39,18 +86,22 @@ pub(super) async fn report_views(
     super::ended(shutdown).await;
 }
 
-fn report(view: &View, fixed: &Fixed) -> Option<Report> {
+fn report(view: &View, fixed: &Fixed, watch: &Watch) -> Option<Report> {
     if view.phase == Phase::Starting {
         return None;
     }
+    let hardware = view.target.as_deref().and_then(|target| variable(&target.config, "SUPERVISOR_HARDWARE_METRICS"));
+    let metrics = watch.metrics.clone();
+    let metrics = if hardware.is_none_or(truthy) { metrics } else { without_hardware(metrics) };
     let device = DeviceFields {
         os_version: view.device.os_version.as_deref(),
         os_variant: view.device.os_variant.as_deref(),
         development_mode: fixed.development_mode,
-        ip_address: &view.device.ip_address,
-        mac_address: &view.device.mac_address,
+        ip_address: &watch.addresses.ip,
+        mac_address: &watch.addresses.mac,
         api_port: fixed.api_port,
         api_secret: None,
+        metrics: Some(&metrics),
     };
     let looked = view.engine.is_some() && !matches!(view.phase, Phase::EngineAway { .. });
     let Some(target) = view.target.as_deref().filter(|_| looked) else { return Some(full_report(&device, None)) };

@@ -19,6 +19,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let (settings, faults) = Settings::load(&args.flags, |name| std::env::var(name).ok())?;
         match Box::pin(app::run(settings, faults)).await? {
             Ending::Asked => return Ok(ExitCode::SUCCESS),
+            Ending::Changed => log::warn!("starting anew with config.json as it is now"),
             Ending::Reopen => log::warn!("starting anew with the database as it is now"),
         }
     }

@@ -1,15 +1,14 @@
 //! The one HTTP client for the cloud (protocol §2): rustls with `ring`, gzip, a bound for every phase of a call.
 
 use std::path::Path;
-use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use tokio::time::timeout;
 
 use super::body::{excerpt, read_text};
+use super::call::{Timeouts, base_url, bearer, below, head, refusal};
 use super::logs::LogUpload;
-use super::retry::retry_after;
+use super::provision::HttpRegistrar;
 use super::user_agent::{UserAgent, user_agent};
 use super::{Cloud, CloudError, Report, TargetAnswer};
 use crate::http::{self, Limits};
@@ -25,33 +24,6 @@ const REFUSED_POLL: &str = "the cloud does not accept this device's key for this
      a refusal is remembered there for 10 minutes)";
 const REFUSED_REPORT: &str =
     "the cloud does not accept this device's key, or the report names a release or an image it does not know";
-
-/// How long each phase of a call may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Name resolution, connection and TLS.
-    pub connect: Duration,
-    /// From the connection to the head of the answer.
-    pub head: Duration,
-    /// The longest silence within the body.
-    pub body_idle: Duration,
-    /// The whole body.
-    pub body_total: Duration,
-}
-
-impl Timeouts {
-    /// One limit for every phase (`SUPERVISOR_API_REQUEST_TIMEOUT`); a whole body may take ten times as long.
-    pub fn per_phase(limit: Duration) -> Timeouts {
-        Timeouts { connect: limit, head: limit, body_idle: limit, body_total: limit.saturating_mul(10) }
-    }
-}
-
-impl Default for Timeouts {
-    /// 59 s, just below the usual gateway's minute (protocol §2).
-    fn default() -> Self {
-        Timeouts::per_phase(Duration::from_secs(59))
-    }
-}
 
 /// What a client is made from.
 #[derive(Clone, Debug)]
@@ -88,9 +60,7 @@ impl Client {
         let uuid = settings.cloud.uuid.clone().ok_or_else(|| wrong("config.json has no uuid"))?;
         let key =
             settings.cloud.device_api_key.as_ref().map(Secret::reveal).ok_or_else(|| wrong("config.json has no deviceApiKey"))?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| wrong("deviceApiKey in config.json holds characters that no key has"))?;
-        authorization.set_sensitive(true);
+        let authorization = bearer("deviceApiKey", key)?;
         let base = base_url("apiEndpoint", &settings.cloud.api_endpoint)?;
         Ok(Client {
             http: http_client(settings, &base)?,
@@ -116,20 +86,25 @@ impl Client {
         Ok(LogUpload::new(self.http.clone(), url, self.authorization.clone()))
     }
 
-    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
-        self.http.request(method, url.clone()).header(AUTHORIZATION, self.authorization.clone())
+    /// The calls of provisioning (protocol §9), over the same connections.
+    ///
+    /// # Errors
+    /// When there is no provisioning key, or one that cannot be sent.
+    pub fn registrar(&self, cloud: &CloudSettings) -> Result<HttpRegistrar, CloudError> {
+        let missing = || CloudError::Settings("config.json has no apiKey".to_owned());
+        let provisioning = bearer("apiKey", cloud.api_key.as_ref().map(Secret::reveal).ok_or_else(missing)?)?;
+        Ok(HttpRegistrar {
+            http: self.http.clone(),
+            base: base_url("apiEndpoint", &cloud.api_endpoint)?,
+            uuid: self.uuid.clone(),
+            device: self.authorization.clone(),
+            provisioning,
+            timeouts: self.timeouts,
+        })
     }
 
-    /// Sends a request and waits for the head of the answer.
-    async fn head(&self, request: RequestBuilder, call: &str) -> Result<Response, CloudError> {
-        let limit = self.timeouts.connect + self.timeouts.head;
-        let timed_out = |phase, limit| CloudError::TimedOut { call: call.to_owned(), phase, limit };
-        match timeout(limit, request.send()).await {
-            Err(_) => Err(timed_out("waiting for the answer to begin", limit)),
-            Ok(Err(error)) if error.is_timeout() && error.is_connect() => Err(timed_out("connecting", self.timeouts.connect)),
-            Ok(Err(error)) => Err(CloudError::Unreachable { call: call.to_owned(), cause: http::chain(&error.without_url()) }),
-            Ok(Ok(response)) => Ok(response),
-        }
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.http.request(method, url.clone()).header(AUTHORIZATION, self.authorization.clone())
     }
 
     fn limits(&self) -> Limits {
@@ -145,7 +120,7 @@ impl Cloud for Client {
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = self.head(request, &call).await?;
+        let response = head(self.timeouts, request, &call).await?;
         match response.status() {
             StatusCode::NOT_MODIFIED => Ok(TargetAnswer::Unchanged),
             StatusCode::OK => {
@@ -162,7 +137,7 @@ impl Cloud for Client {
         let body = serde_json::to_vec(&std::collections::BTreeMap::from([(self.uuid.as_str(), fields)]))
             .map_err(|error| CloudError::Settings(format!("the report cannot be written as JSON: {error}")))?;
         let request = self.request(Method::PATCH, &self.report_url).header(CONTENT_TYPE, "application/json").body(body);
-        let response = self.head(request, &call).await?;
+        let response = head(self.timeouts, request, &call).await?;
         if !response.status().is_success() {
             return Err(refusal(response, call, REFUSED_REPORT).await);
         }
@@ -172,47 +147,10 @@ impl Cloud for Client {
     }
 }
 
-/// The error for a status that is not success.
-pub(super) async fn refusal(response: Response, call: String, unauthorised: &'static str) -> CloudError {
-    let retry_after = retry_after(response.headers());
-    let status = response.status();
-    if status == StatusCode::UNAUTHORIZED {
-        return CloudError::Unauthorised { call, meaning: unauthorised, retry_after };
-    }
-    let message = if status.is_redirection() {
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-        format!(": a redirection to {}, which is not followed", http::shorten(to))
-    } else {
-        excerpt(response, &call).await
-    };
-    CloudError::Status { call, status: status.as_u16(), message, retry_after }
-}
-
 /// The answer's ETag, unless it is of a kind that cannot be sent back.
 fn sendable_etag(response: &Response) -> Option<String> {
     let etag = response.headers().get(ETAG)?.to_str().ok()?;
     (!etag.is_empty() && etag.len() <= ETAG_LIMIT_BYTES).then(|| etag.to_owned())
-}
-
-fn base_url(key: &str, endpoint: &str) -> Result<Url, CloudError> {
-    let wrong = |why: &str| CloudError::Settings(format!("{key} \"{endpoint}\" in config.json {why}"));
-    let url = Url::parse(endpoint).map_err(|error| wrong(&format!("is not an address: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("is not an http or https address"));
-    }
-    Ok(url)
-}
-
-/// An address below the base, each segment escaped.
-fn below(base: &Url, segments: &[&str]) -> Result<Url, CloudError> {
-    let mut url = base.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.path_segments_mut()
-        .map_err(|()| CloudError::Settings(format!("nothing can stand below the address \"{base}\"")))?
-        .pop_if_empty()
-        .extend(segments);
-    Ok(url)
 }
 
 fn http_client(settings: &ClientSettings<'_>, base: &Url) -> Result<reqwest::Client, CloudError> {

@@ -6,11 +6,13 @@
 //! [`logs::LogTransport`], which [`Client::log_upload`] gives.
 
 mod body;
+mod call;
 mod calls;
 mod client;
 mod error;
 pub mod logs;
 mod poll;
+pub mod provision;
 mod registry_host;
 pub mod report;
 mod retry;
@@ -18,12 +20,13 @@ mod timing;
 mod user_agent;
 mod view;
 
+pub use call::Timeouts;
 pub use calls::{Cloud, Report, TargetAnswer};
-pub use client::{BODY_LIMIT_BYTES, Client, ClientSettings, Timeouts};
+pub use client::{BODY_LIMIT_BYTES, Client, ClientSettings};
 pub use error::CloudError;
 pub use poll::{Arrived, PollLinks, PollSettings, Poller};
 pub use registry_host::registry_host_is_ours;
 pub use retry::{LONGEST_RETRY_AFTER, Retry};
 pub use timing::Timing;
 pub use user_agent::SUPERVISOR_COMPATIBLE_VERSION;
-pub use view::{CloudView, PollNow};
+pub use view::{CloudView, PollNow, Provisioning};

@@ -7,6 +7,8 @@ use serde::Serialize;
 pub struct CloudView {
     /// `apiEndpoint`; empty when the device is unmanaged.
     pub endpoint: String,
+    /// How far the device is with joining this cloud; `None` once it has.
+    pub provisioning: Option<Provisioning>,
     /// When the last poll succeeded (200 or 304), ms since boot.
     pub last_poll_boot_ms: Option<i64>,
     /// Why the last poll failed, if it did.
@@ -25,6 +27,19 @@ pub struct CloudView {
     pub report_refused_apps: Vec<String>,
     /// When the next report is tried, ms since boot, if one is due.
     pub next_report_boot_ms: Option<i64>,
+}
+
+/// A device that is joining its cloud (protocol §9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Provisioning {
+    /// What it is at, for example `registering with https://api.example.com`.
+    pub doing: String,
+    /// Why the last attempt failed, if it did.
+    pub error: Option<String>,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// When the next attempt is due, ms since boot; `None` while one is being made.
+    pub next_try_boot_ms: Option<i64>,
 }
 
 /// A request to poll now (protocol §5, `POST /v1/update`).

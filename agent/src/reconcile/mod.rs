@@ -9,6 +9,8 @@ mod announce;
 mod bench;
 mod execute;
 mod failures;
+mod hold;
+mod host_order;
 mod inputs;
 mod keys;
 mod outage;
@@ -21,6 +23,8 @@ mod step_error;
 mod stuck;
 mod view;
 
+pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};
+pub use host_order::{HostOrder, OrderError};
 pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};
 pub use round::Reconciler;

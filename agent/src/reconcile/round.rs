@@ -20,6 +20,7 @@ use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
+use super::hold::ActiveHold;
 use super::outage::Outage;
 use super::running::Running;
 use super::space::Disk;
@@ -32,22 +33,23 @@ use crate::store::Loaded;
 
 /// The loop and what it knows between rounds: nothing that an observation could tell.
 pub struct Reconciler {
-    tools: Tools,
+    pub(super) tools: Tools,
     channels: Channels,
-    announcer: Announcer,
+    pub(super) announcer: Announcer,
     running: Running,
     events: Option<Events>,
     engine: Option<EngineInfo>,
     device: DeviceInfo,
-    memory: Memory,
+    pub(super) memory: Memory,
     planner: Planner,
     service_keys: BTreeMap<(AppId, String), String>,
     target: Option<TargetInForce>,
     force: Option<Force>,
+    hold: Option<ActiveHold>,
     away: Option<Outage>,
     locks_unread: Option<Outage>,
     store_error: Option<String>,
-    last: View,
+    pub(super) last: View,
     next_slow_look: Instant,
 }
 
@@ -70,6 +72,7 @@ impl Reconciler {
             target,
             channels,
             force: None,
+            hold: None,
             away: None,
             locks_unread: None,
             store_error: None,
@@ -88,9 +91,11 @@ impl Reconciler {
         let facts = self.facts();
         let grace_ms = i64::try_from(self.tools.volume_grace.as_millis()).unwrap_or(i64::MAX);
         let now = self.tools.clock.now();
+        self.hold = self.hold.take().filter(ActiveHold::is_wanted);
         let policy = policy::evaluate(&Circumstances {
             config: &target.config,
             request: self.force.as_ref(),
+            hold: self.hold.as_ref().map(|hold| &hold.hold),
             engine: &current.engine,
             memory: &self.memory,
             volume_grace_ms: grace_ms,
@@ -105,6 +110,7 @@ impl Reconciler {
         let data_root = self.engine.as_ref().and_then(|engine| engine.data_root.clone());
         let disk = Disk { data_root, watermark: policy.disk_watermark };
         let acted = self.start(&plan, &disk).await;
+        let acted = self.judge_hold(&plan) || acted;
         if plan.is_settled() && self.running.is_empty() {
             self.force = None;
         }

@@ -34,6 +34,8 @@ pub struct CloudSettings {
     pub device_id: Option<u64>,
     /// The fleet's id.
     pub application_id: Option<u64>,
+    /// Whose device it becomes when it registers, where config.json says so (`userId`).
+    pub user_id: Option<u64>,
     /// When the device was provisioned, ms or s since 1970 (`registered_at`).
     pub registered_at: Option<u64>,
     /// Device type slug.
@@ -69,6 +71,7 @@ impl Default for CloudSettings {
             api_key: None,
             device_id: None,
             application_id: None,
+            user_id: None,
             registered_at: None,
             device_type: None,
             initial_device_name: None,
@@ -107,6 +110,7 @@ impl FromConfigJson {
             api_key: keys.get("apiKey", text(token)).map(Secret::from),
             device_id: keys.get("deviceId", number(1, LARGEST_ID)),
             application_id: keys.get("applicationId", number(1, LARGEST_ID)),
+            user_id: keys.get("userId", number(1, LARGEST_ID)),
             registered_at: keys.get("registered_at", number(0, LARGEST_ID)),
             device_type: keys.get("deviceType", text(slug)),
             initial_device_name: keys.get("initialDeviceName", text(label)),

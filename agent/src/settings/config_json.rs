@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::cloud::FromConfigJson;
+use super::cloud::{CloudSettings, FromConfigJson};
 use super::document::Document;
 use super::fault::SettingFault;
 use super::good_copy::{GoodCopy, Replaced, sha256};
@@ -74,6 +74,12 @@ impl ConfigFile {
         ConfigFile { path: path.to_owned(), good_path: data_dir.join("config.json.good") }
     }
 
+    /// What the file, or its last good copy in its stead, says of the cloud right now. Writes nothing.
+    pub fn cloud(&self) -> CloudSettings {
+        let in_force = self.read();
+        FromConfigJson::read(&in_force.document, in_force.good.as_ref()).cloud
+    }
+
     /// Reads what is in force; writes nothing.
     pub(super) fn read(&self) -> InForce {
         let found = self.look();
@@ -85,6 +91,11 @@ impl ConfigFile {
             _ => good.clone().unwrap_or_default(),
         };
         InForce { document, good, faults: fault.into_iter().collect(), found, copy, repair }
+    }
+
+    /// The value of a key as it is in force; `null` is absent.
+    pub fn value(&self, key: &str) -> Option<Value> {
+        self.read().document.get(key)
     }
 
     /// Decides between the file and the copy: whether the copy is used, what is to be repaired, what is to be reported.

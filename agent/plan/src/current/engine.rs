@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::container::{ContainerSpec, ImageConfig};
+use crate::container::{ContainerSpec, ImageConfig, Mount};
 use crate::target::{AppId, AppUuid, NetworkSpec, VolumeSpec};
 
 /// The engine's word for a container's state.
@@ -89,6 +89,12 @@ impl Container {
     /// Running or being started again by the engine: something would be stopped by removing it.
     pub fn is_up(&self) -> bool {
         matches!(self.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+    }
+
+    /// Whether it mounts a named volume, by the volume's name in the engine.
+    pub fn mounts_volume(&self, volume: &str) -> bool {
+        let bound = self.spec.binds.iter().any(|bind| bind.split_once(':').is_some_and(|(source, _)| source == volume));
+        bound || self.spec.mounts.iter().any(|mount| matches!(mount, Mount::Volume { source, .. } if source == volume))
     }
 }
 

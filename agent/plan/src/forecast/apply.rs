@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::container::{ContainerName, ContainerSpec};
-use crate::current::{Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
+use crate::current::{BootFile, Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
 use crate::memory::{ImageRecord, Memory, Remember};
 use crate::plan::{Action, Step};
 use crate::policy::Now;
@@ -66,7 +66,32 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
                 services.remove(service);
             }
         }
+        Action::WriteBootConfig { back_end, changes, why } => {
+            if let Some(BootFile::Says(values)) = current.host.boot.get_mut(back_end) {
+                for (key, wanted) in changes {
+                    match wanted {
+                        Some(wanted) => values.insert(key.clone(), wanted.clone()),
+                        None => values.remove(key),
+                    };
+                }
+            }
+            current.host.reboot.insert(why.clone());
+        }
+        Action::RequireReboot { why } => {
+            current.host.reboot.insert(why.clone());
+        }
+        Action::Reboot => restart(current),
         Action::Remember { change } => memory.apply(change),
+    }
+}
+
+/// The device has started again: locks are gone, and what was made before is older than this run.
+fn restart(current: &mut Current) {
+    current.host.reboot.clear();
+    current.host.boot_id.push('+');
+    current.locks.held.clear();
+    for container in &mut current.engine.containers {
+        container.created_ms = i64::MIN;
     }
 }
 

@@ -13,7 +13,7 @@ use super::need::Need;
 use super::networks::{self, Networks};
 use super::start::{Candidate, blocker};
 use super::trial::{self, Verdict};
-use super::volumes::{self, Volumes};
+use super::volumes::Volumes;
 use super::{Action, Named, Reason, departed, handover, images, locking};
 use crate::contract;
 use crate::current::Container;
@@ -26,6 +26,10 @@ pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     let name = app.name.as_deref().unwrap_or(uuid);
     let offences = app.offences.iter().map(ToString::to_string).collect();
     draft.note(name, None, Reason::Refused { offences });
+    // Locks that were taken for something that is over by now.
+    if let Some(id) = app.id.filter(|id| !draft.is_frozen(*id) && !draft.is_at_work_on(*id)) {
+        locking::release(draft, Some(name), id);
+    }
 }
 
 /// Plans one app as far as its contracts let it run on this device (behaviour §9).
@@ -114,7 +118,9 @@ impl<'a> Round<'a> {
         if switch.iter().all(|(.., ready)| !ready) {
             return self.explain(draft, switch);
         }
-        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
+        // What only adds missing containers to the release that runs interrupts nobody either.
+        let only_adds = switch.iter().all(|(_, planned, _)| planned.adds());
+        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install || only_adds) {
             return;
         }
         if !trial::begin(draft, self.app, self.release) {
@@ -160,7 +166,12 @@ impl<'a> Round<'a> {
             match &candidate.need {
                 Need::Start(container, why) => {
                     match self.start_blocker(candidate).or_else(|| needs_reboot(draft, candidate, container)) {
-                        Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
+                        Some(reason) if *why == Reason::StartedNever => {
+                            if reason == Reason::WaitingForReboot {
+                                require_reboot(draft, self.app, container);
+                            }
+                            draft.wait(&self.app.name, Some(name), reason);
+                        }
                         _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
                     }
                 }
@@ -224,6 +235,18 @@ fn needs_reboot(draft: &Draft<'_>, candidate: &Candidate<'_>, container: &Contai
     (candidate.requires_reboot() && container.created_ms >= booted_ms).then_some(Reason::WaitingForReboot)
 }
 
+/// Marks that the device has to start again for a container. Whether it has since the container was made, clocks tell; one
+/// that is not set says nothing.
+fn require_reboot(draft: &mut Draft<'_>, app: &App, container: &Container) {
+    let id: String = container.id.chars().take(12).collect();
+    let why = format!("service {} of {} (container {id})", container.service, app.name);
+    let host = &draft.input.current.host;
+    if host.boot_id.is_empty() || host.reboot.contains(&why) || draft.input.now.wall_ms.is_none() {
+        return;
+    }
+    draft.step(Some(&app.name), Some(&container.service), Action::RequireReboot { why }, Reason::WaitingForReboot);
+}
+
 fn kills_first(candidate: &Candidate<'_>) -> bool {
     matches!(candidate.service.strategy(), Strategy::KillThenDownload | Strategy::DeleteThenDownload)
 }
@@ -231,6 +254,6 @@ fn kills_first(candidate: &Candidate<'_>) -> bool {
 /// A network or volume that has to go and that this container uses.
 fn changing_object(container: &Container, networks: &[&Networks], volumes: &Volumes) -> Option<String> {
     let network = networks.iter().flat_map(|n| &n.changing).find(|name| networks::uses(container, name));
-    let volume = volumes.changing.iter().find(|name| volumes::uses(container, name));
+    let volume = volumes.changing.iter().find(|name| container.mounts_volume(name));
     network.map(|name| format!("network {name}")).or_else(|| volume.map(|name| format!("volume {name}")))
 }

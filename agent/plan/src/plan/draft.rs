@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
-use super::step::app_place;
-use super::{Action, Input, Plan, Reason, Step, Wait};
+use super::step::{LOCK_KEY, app_place};
+use super::{Action, HoldVerdict, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::{Failure, ImageRecord};
 use crate::target::{AppId, ImageRef};
@@ -98,6 +98,8 @@ pub(super) struct Draft<'a> {
     /// Services whose containers this plan works on already.
     places: BTreeSet<String>,
     fetches: usize,
+    /// Apps that are left as they are while a volume of theirs is copied.
+    frozen: BTreeSet<AppId>,
     /// Set when a step was wanted, whether it could be taken now or not.
     unsettled: bool,
 }
@@ -105,8 +107,31 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub fn new(input: Input<'a>, findings: Findings) -> Draft<'a> {
         let fetches = input.current.in_flight.keys().filter(|key| key.starts_with("fetch ")).count();
-        let (keys, places) = (BTreeSet::new(), BTreeSet::new());
-        Draft { input, findings, plan: Plan::default(), keys, places, fetches, unsettled: false }
+        Draft {
+            input,
+            findings,
+            plan: Plan::default(),
+            keys: BTreeSet::new(),
+            places: BTreeSet::new(),
+            fetches,
+            frozen: BTreeSet::new(),
+            unsettled: false,
+        }
+    }
+
+    /// Leaves an app as it is for this round.
+    pub fn freeze(&mut self, app: AppId) {
+        self.frozen.insert(app);
+    }
+
+    /// Whether an app is left as it is in this round.
+    pub fn is_frozen(&self, app: AppId) -> bool {
+        self.frozen.contains(&app)
+    }
+
+    /// Says how it stands with the volume that is to be kept from its services.
+    pub fn hold(&mut self, verdict: HoldVerdict) {
+        self.plan.hold = Some(verdict);
     }
 
     /// Whether a step runs now whose key begins like this.
@@ -222,6 +247,26 @@ impl<'a> Draft<'a> {
     /// Whether any step has been wanted so far.
     pub fn is_unsettled(&self) -> bool {
         self.unsettled
+    }
+
+    /// Whether nothing is done or about to be done beside taking locks and giving them back.
+    pub fn is_quiet(&self) -> bool {
+        let hands_over = |wait: &Wait| matches!(wait.reason, Reason::WaitingForHandOver { .. });
+        self.plan.steps.iter().all(|step| matches!(step.action, Action::ReleaseLock { .. }))
+            && self.input.current.in_flight.keys().all(|key| key.starts_with(LOCK_KEY))
+            && !self.plan.waiting.iter().any(hands_over)
+    }
+
+    /// Keeps the locks that were to be given back.
+    pub fn drop_releases(&mut self) {
+        let keys = &mut self.keys;
+        self.plan.steps.retain(|step| {
+            let release = matches!(step.action, Action::ReleaseLock { .. });
+            if release {
+                keys.remove(&step.key());
+            }
+            !release
+        });
     }
 
     /// The plan, and what was found out on the way.

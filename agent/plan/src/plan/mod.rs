@@ -5,6 +5,8 @@ mod departed;
 mod draft;
 mod findings;
 mod handover;
+mod hold;
+mod host;
 mod images;
 mod locking;
 mod need;
@@ -20,6 +22,8 @@ mod volumes;
 mod wanted;
 
 pub use findings::Planner;
+pub use hold::HoldVerdict;
+pub use host::MAX_REBOOTS;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
@@ -47,6 +51,8 @@ pub struct Plan {
     pub postponed: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
+    /// How it stands with the volume that is to be kept from its services, if one is.
+    pub hold: Option<HoldVerdict>,
 }
 
 impl Plan {
@@ -83,17 +89,28 @@ fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
     let mut draft = Draft::new(*input, findings);
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
+        hold::judge_watching(&mut draft, why);
+        return draft.finish();
+    }
+    if let Some(down) = input.memory.going_down.as_ref().filter(|down| input.now.boot_ms < down.until_boot_ms) {
+        draft.wait("device", None, Reason::GoingDown { power: down.power });
+        draft.wake(down.until_boot_ms);
         return draft.finish();
     }
     for why in &input.policy.passed_over {
         draft.note("device", None, Reason::VariablePassedOver { why: why.clone() });
     }
+    host::plan_configuration(&mut draft);
     let world = World::of(input);
+    hold::plan_hold(&mut draft, &world);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
     for app in input.target.apps.values().filter(|app| app.is_managed()) {
+        if draft.is_frozen(app.id) {
+            continue;
+        }
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
         let stand_in = trial::stand_in(&mut draft, app);
         app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
@@ -102,5 +119,6 @@ fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
     removal::plan_superseded(&mut draft, &world);
     images::plan_cancel(&mut draft);
     removal::plan_dangling(&mut draft);
+    host::plan_reboot(&mut draft);
     draft.finish()
 }

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::memory::PowerChange;
+use crate::policy::Purpose;
+
 /// Most images a sentence names.
 const MOST_NAMED: usize = 10;
 
@@ -31,6 +34,7 @@ pub enum Reason {
     Dangling,
     Dead,
     GraceOver,
+    HoldOver,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
     WaitingForImages { missing: Arc<Vec<String>> },
@@ -39,6 +43,7 @@ pub enum Reason {
     WaitingForNetwork { name: String },
     WaitingForVolume { name: String },
     WaitingForOldContainer,
+    HeldForVolume { name: String, purpose: Purpose },
     WaitingForStep { what: String },
     WaitingForDownloadWindow { why: String },
     WaitingForUpdateWindow { why: String },
@@ -56,6 +61,14 @@ pub enum Reason {
     WaitingForHandOver { deadline_boot_ms: i64 },
     WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
     WaitingForReboot,
+    BootConfiguration,
+    BootFileUnusable { file: String, why: String },
+    BeforeReboot,
+    RebootNeeded { why: String },
+    RebootPending { why: String },
+    RebootLoop { why: String, count: u32 },
+    WaitingForOsUpdate,
+    GoingDown { power: PowerChange },
     ContractUnmet { services: Vec<String> },
     LeftOut { unmet: String },
     TrialBegins,
@@ -99,6 +112,10 @@ impl std::fmt::Display for Reason {
             Reason::Dangling => f.write_str("it has no name and nothing uses it"),
             Reason::Dead => f.write_str("the engine could not remove it"),
             Reason::GraceOver => f.write_str("its app left the target and the grace period is over"),
+            Reason::HoldOver => f.write_str("it was stopped for a copy of a volume, which is over"),
+            Reason::HeldForVolume { name, purpose } => {
+                write!(f, "held for the {purpose} of volume {name}; it goes on by itself when that ends, however it ends")
+            }
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }
@@ -150,6 +167,25 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForReboot => {
                 f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
             }
+            Reason::BootConfiguration => f.write_str("device variables ask for boot configuration"),
+            Reason::BootFileUnusable { file, why } => write!(
+                f,
+                "device variables ask for boot configuration, but {file} on the boot partition cannot be used and is left as it is: {why}"
+            ),
+            Reason::BeforeReboot => f.write_str("the device is about to be restarted"),
+            Reason::RebootNeeded { why } => write!(f, "the device has to be restarted for {}", one_line(why)),
+            Reason::RebootPending { why } => write!(
+                f,
+                "the device is restarted as soon as nothing else is to be done and no update lock is held, for {}",
+                one_line(why)
+            ),
+            Reason::RebootLoop { why, count } => write!(
+                f,
+                "the device was restarted {count} times for the same reason and it did not help; it is not restarted for it again until device variables or the release change: {}",
+                one_line(why)
+            ),
+            Reason::WaitingForOsUpdate => f.write_str("Waiting for Host OS update to finish"),
+            Reason::GoingDown { power } => write!(f, "the device was asked to {power}; nothing else is done until it has"),
             Reason::ContractUnmet { services } => write!(
                 f,
                 "Some releases were rejected due to having unmet requirements: {}; the running release is left as it is",
@@ -165,6 +201,11 @@ impl std::fmt::Display for Reason {
             Reason::WatchOnly { why } => write!(f, "watching only: {why}"),
         }
     }
+}
+
+/// Reasons that lie on lines of their own, for a sentence.
+fn one_line(lines: &str) -> String {
+    lines.lines().collect::<Vec<_>>().join(", and ")
 }
 
 impl Reason {

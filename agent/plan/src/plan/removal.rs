@@ -15,7 +15,7 @@ mod tests;
 /// so that the old release's images stay until the new one runs; at once when the disk had no room for something.
 pub(super) fn plan_superseded<'w>(draft: &mut Draft<'w>, world: &World<'w>) {
     let input = draft.input;
-    if !input.memory.target_stored {
+    if !input.memory.target_stored || input.policy.hold.is_some() {
         return;
     }
     let why = match is_idle(draft) {

@@ -9,8 +9,8 @@ use super::super::moment::{Ago, Ahead, rfc3339};
 use super::super::release_state::{AppState, ServiceState, apps};
 use super::super::sentence::{phase_name, phase_sentence, step_name, step_sentence};
 use super::{
-    AppRow, Cloud, DeviceRow, DoingRow, EngineRow, FaultRow, OffenceRow, PhaseRow, RefusedRow, ServiceRow, Status,
-    UnsupportedRow, WaitRow,
+    AppRow, Cloud, DeviceRow, DoingRow, EngineRow, FaultRow, OffenceRow, PhaseRow, ProvisioningRow, RefusedRow, ServiceRow,
+    Status, UnsupportedRow, WaitRow,
 };
 use crate::api::planned::wait_row;
 use crate::cloud::{CloudView, SUPERVISOR_COMPATIBLE_VERSION};
@@ -156,6 +156,12 @@ fn fault_row(subject: &str, message: &str) -> FaultRow {
 fn cloud(view: &CloudView, now: Now) -> Cloud {
     Cloud {
         endpoint: view.endpoint.clone(),
+        provisioning: view.provisioning.as_ref().map(|joining| ProvisioningRow {
+            doing: joining.doing.clone(),
+            error: joining.error.clone(),
+            failures: joining.failures,
+            next_try: joining.next_try_boot_ms.map(|at| Ahead::from_boot(at, now)),
+        }),
         last_poll: view.last_poll_boot_ms.map(|at| Ago::from_boot(at, now)),
         next_poll: view.next_poll_boot_ms.map(|at| Ahead::from_boot(at, now)),
         poll_error: view.poll_error.clone(),

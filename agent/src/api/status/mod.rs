@@ -241,6 +241,8 @@ pub struct FaultRow {
 pub struct Cloud {
     /// `apiEndpoint`; empty when the device is unmanaged.
     pub endpoint: String,
+    /// How far the device is with joining the cloud; `None` once it has.
+    pub provisioning: Option<ProvisioningRow>,
     /// When a poll last succeeded.
     pub last_poll: Option<Ago>,
     /// When the next poll is due.
@@ -259,6 +261,20 @@ pub struct Cloud {
     pub report_failures: u32,
     /// Uuids of apps that the cloud refuses to hear of.
     pub report_refused_apps: Vec<String>,
+}
+
+/// A device that is joining its cloud.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProvisioningRow {
+    /// What it is at, for example `registering with https://api.example.com`.
+    pub doing: String,
+    /// Why the last attempt failed, if it did.
+    pub error: Option<String>,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// When the next attempt is due; `None` while one is being made.
+    pub next_try: Option<Ahead>,
 }
 
 /// The engine.

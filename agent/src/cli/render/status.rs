@@ -3,7 +3,9 @@
 use super::page::{Page, Paint, Tone};
 use super::table::table;
 use super::words::{bar, commit, duration, image, size};
-use crate::api::{AppRow, Cloud, Database, DeviceRow, DoingRow, FaultRow, RefusedRow, ServiceRow, Status, WaitRow};
+use crate::api::{
+    AppRow, Cloud, Database, DeviceRow, DoingRow, FaultRow, ProvisioningRow, RefusedRow, ServiceRow, Status, WaitRow,
+};
 use crate::version::AGENT_VERSION;
 
 /// Room that a database should find on its partition: for its log, and a backup.
@@ -93,6 +95,9 @@ fn cloud_text(cloud: &Cloud) -> String {
     if cloud.endpoint.is_empty() {
         return "none: this device is not managed by a cloud".into();
     }
+    if let Some(joining) = &cloud.provisioning {
+        return provisioning_text(joining);
+    }
     let mut parts = vec![cloud.endpoint.clone()];
     parts.push(cloud.last_poll.as_ref().map_or("not polled yet".into(), |at| format!("polled {} ago", duration(at.ago_ms))));
     parts.extend(cloud.next_poll.as_ref().map(|at| format!("next poll {}", due(at.in_ms))));
@@ -100,6 +105,18 @@ fn cloud_text(cloud: &Cloud) -> String {
         .push(cloud.last_report.as_ref().map_or("not reported yet".into(), |at| format!("reported {} ago", duration(at.ago_ms))));
     parts.extend(cloud.next_report.as_ref().map(|at| format!("next report {}", due(at.in_ms))));
     parts.join(", ")
+}
+
+fn provisioning_text(joining: &ProvisioningRow) -> String {
+    let mut text = joining.doing.clone();
+    if let Some(error) = &joining.error {
+        let times = if joining.failures > 1 { format!(" ({} in a row)", joining.failures) } else { String::new() };
+        text.push_str(&format!(", last error{times}: {error}"));
+    }
+    if let Some(at) = &joining.next_try {
+        text.push_str(&format!(", next try {}", due(at.in_ms)));
+    }
+    text
 }
 
 fn due(in_ms: i64) -> String {

@@ -5,7 +5,7 @@ use reqwest::{Body, Url};
 
 use super::LogBody;
 use crate::cloud::CloudError;
-use crate::cloud::client::refusal;
+use crate::cloud::call::refusal;
 use crate::http::chain;
 
 const REFUSED: &str = "the cloud does not accept log streams with this device's key";

@@ -26,6 +26,8 @@ pub struct DeviceFields<'a> {
     pub api_port: u16,
     /// The global key of the local API; left out while there is none.
     pub api_secret: Option<&'a str>,
+    /// How the machine is doing, by the names of the protocol; left out while nobody has looked.
+    pub metrics: Option<&'a Report>,
 }
 
 /// `dev` or `prod`: the host's word when it is one of them, else by the development mode.
@@ -60,6 +62,7 @@ pub(super) fn fields(device: &DeviceFields<'_>) -> Report {
     if let Some(secret) = device.api_secret {
         put("api_secret", json!(secret));
     }
+    fields.extend(device.metrics.cloned().unwrap_or_default());
     fields
 }
 
@@ -84,6 +87,7 @@ mod tests {
 
     #[test]
     fn all_fields_that_are_known() {
+        let metrics = Report::from_iter([("cpu_temp".to_owned(), json!(40))]);
         let device = DeviceFields {
             os_version: Some("testOS 1"),
             os_variant: None,
@@ -92,11 +96,13 @@ mod tests {
             mac_address: "AA:BB:CC:DD:EE:FF",
             api_port: 48484,
             api_secret: Some("k"),
+            metrics: Some(&metrics),
         };
         let expected = json!({
             "status": "Idle", "os_version": "testOS 1", "os_variant": "dev", "supervisor_version": "19.0.5",
             "provisioning_progress": null, "provisioning_state": "", "ip_address": "10.0.0.2 fd00::2",
             "mac_address": "AA:BB:CC:DD:EE:FF", "api_port": 48484, "api_secret": "k",
+            "cpu_temp": 40,
         });
         assert_eq!(Value::Object(fields(&device)), expected);
     }

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::metrics::differs;
 use crate::cloud::Report;
 
 /// The fields that differ from the last report the cloud accepted. A field is sent whole, `apps` too. A field that is no
 /// longer known cannot be taken back, and an empty object says nothing: neither is sent.
 pub(super) fn diff(accepted: &Report, full: &Report) -> Report {
     full.iter()
-        .filter(|(name, value)| accepted.get(*name) != Some(value) && !is_empty_object(value))
+        .filter(|(name, value)| differs(name, accepted.get(*name), value) && !is_empty_object(value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }

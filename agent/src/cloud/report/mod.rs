@@ -8,6 +8,7 @@ mod apps;
 mod cache;
 mod device;
 mod diff;
+mod metrics;
 mod picture;
 mod refusal;
 mod reporter;
@@ -15,6 +16,7 @@ mod service;
 mod status;
 
 pub use device::{DeviceFields, os_variant};
+pub use metrics::without_hardware;
 pub use picture::{InFlight, Picture};
 pub use reporter::{ReportLinks, ReportSettings, Reporter};
 pub use service::status as service_status;

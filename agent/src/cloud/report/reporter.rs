@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cache::Cache;
 use super::diff::diff;
+use super::metrics::{METRICS_INTERVAL, only_metrics};
 use super::refusal::{LeftOut, Refusals, drop_settled, names_other_release};
 use crate::clock::Clock;
 use crate::cloud::poll::stopped;
@@ -46,6 +47,8 @@ pub struct Reporter {
     accepted: Report,
     refusals: Refusals,
     not_before: Instant,
+    /// Until then measurements alone are no reason to report.
+    metrics_not_before: Instant,
 }
 
 impl Reporter {
@@ -60,7 +63,9 @@ impl Reporter {
         let cache = Cache { path: settings.cache, endpoint: settings.endpoint, uuid: settings.uuid };
         let retry = Retry::new(timing.borrow().poll_interval, rng);
         let (accepted, refusals) = (cache.load(), Refusals::default());
-        Reporter { timing, cloud, clock, retry, cache, accepted, refusals, not_before: Instant::now() }
+        let now = Instant::now();
+        let (not_before, metrics_not_before) = (now, now);
+        Reporter { timing, cloud, clock, retry, cache, accepted, refusals, not_before, metrics_not_before }
     }
 
     /// Reports until a link breaks or the shutdown fires.
@@ -94,10 +99,12 @@ impl Reporter {
         loop {
             self.refusals.expire(Instant::now());
             let full = links.full.borrow_and_update().clone();
-            if full.is_some_and(|full| !self.news(&full).is_empty()) {
+            let fields = full.map(|full| self.differences(&full)).unwrap_or_default();
+            let held_back = self.holds_back(&fields);
+            if !fields.is_empty() && !held_back {
                 return true;
             }
-            let expiry = self.refusals.next_expiry();
+            let expiry = [self.refusals.next_expiry(), held_back.then_some(self.metrics_not_before)].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = stopped(&mut links.shutdown) => return false,
@@ -107,8 +114,19 @@ impl Reporter {
         }
     }
 
-    /// What is to be said: the difference, less what the cloud does not want to hear.
+    /// What is to be said now.
     fn news(&self, full: &Report) -> Report {
+        let fields = self.differences(full);
+        if self.holds_back(&fields) { Report::new() } else { fields }
+    }
+
+    /// Whether these are measurements that can wait.
+    fn holds_back(&self, fields: &Report) -> bool {
+        only_metrics(fields) && Instant::now() < self.metrics_not_before
+    }
+
+    /// What the cloud was not told yet, less what it does not want to hear.
+    fn differences(&self, full: &Report) -> Report {
         let mut full = full.clone();
         if let Some(apps) = full.get_mut("apps").and_then(Value::as_object_mut) {
             self.refusals.filter(apps, Instant::now());
@@ -211,6 +229,7 @@ impl Reporter {
         let error = match outcome {
             Ok(()) => {
                 self.retry.succeeded();
+                self.metrics_not_before = begin + METRICS_INTERVAL;
                 (!refused.is_empty())
                     .then(|| format!("the cloud refuses to hear of app(s) {}; all else is reported", refused.join(", ")))
             }

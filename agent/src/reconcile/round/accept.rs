@@ -1,9 +1,11 @@
 //! What comes in: a target, a request, and trials that were under way when the agent started.
 
 use holdfast_plan::memory::{Remember, Trial};
-use holdfast_plan::policy::Force;
+use holdfast_plan::plan::Plan;
+use holdfast_plan::policy::{Force, Hold};
 
-use super::super::Request;
+use super::super::hold::ActiveHold;
+use super::super::{HoldRequest, Request};
 use super::Reconciler;
 use crate::store::Change;
 
@@ -22,8 +24,17 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn accept(&mut self, request: Request) {
-        let Request::Look { from, force, cancel } = request;
+    pub(super) async fn accept(&mut self, request: Request) {
+        let (from, force, cancel) = match request {
+            Request::Look { from, force, cancel } => (from, force, cancel),
+            Request::Hold(request) => return self.accept_hold(request),
+            Request::Host { from, force, order, reply } => {
+                let outcome = self.order(order, &from, force).await;
+                // Whoever asked may have gone away.
+                let _ = reply.send(outcome);
+                return;
+            }
+        };
         if force {
             log::info!("update asked for by the {from} with force: update locks will be broken");
             self.force = Some(Force::Request { from });
@@ -33,6 +44,28 @@ impl Reconciler {
         }
         // Somebody wants it now: what waits for its next try is tried at once.
         self.memory.failures.values_mut().for_each(|failure| failure.retry_boot_ms = 0);
+    }
+
+    /// One volume at a time: two requests for containers of one app would have to know of each other.
+    fn accept_hold(&mut self, request: HoldRequest) {
+        match self.hold.as_ref().filter(|hold| hold.is_wanted()) {
+            Some(other) => {
+                let Hold { volume, purpose, .. } = &other.hold;
+                let why = format!("the {purpose} of volume {volume} is under way; one volume is copied at a time");
+                request.refuse(false, why);
+            }
+            None => self.hold = Some(ActiveHold::new(request)),
+        }
+    }
+
+    /// Tells whoever asked for a volume how it stands. Returns whether the hold ended by that.
+    pub(super) fn judge_hold(&mut self, plan: &Plan) -> bool {
+        let Some(hold) = &mut self.hold else { return false };
+        if hold.judge(plan) {
+            return false;
+        }
+        self.hold = None;
+        true
     }
 
     pub(super) fn accept_target(&mut self) {

@@ -1,6 +1,10 @@
 //! Beginning the plan's steps, and writing down what is to be remembered.
 
-use holdfast_plan::plan::Plan;
+use std::sync::Arc;
+
+use holdfast_plan::current::Current;
+use holdfast_plan::plan::{Action, Input, Plan, Reason, plan};
+use holdfast_plan::policy::Policy;
 
 use super::super::execute;
 use super::super::failures::{self, Cause};
@@ -42,6 +46,19 @@ impl Reconciler {
             failures::record(&mut self.memory.failures, &step.key(), cause, now, self.tools.max_retry);
         }
         true
+    }
+
+    /// Starts the containers that were stopped for a copy, and does nothing else.
+    pub(super) async fn start_held(&mut self) {
+        let Ok(engine) = self.tools.engine.observe().await else { return };
+        let (current, now) = (Current { engine, ..Current::default() }, self.tools.clock.now());
+        let target = self.target.as_ref().map_or_else(Arc::default, |t| t.target.clone());
+        let (facts, policy) = (self.facts(), Policy::default());
+        let mut plan =
+            plan(&Input { current: &current, target: &target, memory: &self.memory, facts: &facts, policy: &policy, now });
+        plan.cancel.clear();
+        plan.steps.retain(|step| step.why == Reason::HoldOver && matches!(step.action, Action::Start { .. }));
+        self.start(&plan, &Disk { data_root: None, watermark: policy.disk_watermark }).await;
     }
 
     pub(super) async fn commit(&mut self, changes: Vec<Change>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_plan::memory::Failure;
+use holdfast_plan::memory::{Failure, PowerChange};
 use holdfast_plan::plan::{Action, Step};
 
 use super::super::failures::{self, Cause};
@@ -29,6 +29,12 @@ impl Reconciler {
                 let removed = matches!(step.action, Action::RemoveImage { .. } | Action::RemoveDangling { .. });
                 if removed && !self.running.removes_images() {
                     failures::room_was_made(&mut self.memory.failures);
+                }
+                if step.action == Action::Reboot {
+                    self.goes_down(PowerChange::Reboot);
+                }
+                if let Some(hold) = self.hold.as_mut().filter(|_| !done.broken.is_empty()) {
+                    hold.broken.extend(done.broken.iter().map(|lock| format!("{} of {}", lock.file, lock.service)));
                 }
                 for lock in &done.broken {
                     let message = format!("the application's update lock {} was broken", lock.file);

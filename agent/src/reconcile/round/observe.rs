@@ -41,7 +41,8 @@ impl Reconciler {
             self.announcer.say(Level::Info, None, None, "the engine answers again".into(), self.tools.clock.now().wall_ms);
         }
         let locks = self.observe_locks().await?;
-        Some(Current { engine, locks, in_flight: self.running.in_flight() })
+        let host = self.tools.host.state().await;
+        Some(Current { engine, locks, host, in_flight: self.running.in_flight() })
     }
 
     /// Looks at the lock folders. Not knowing who holds a lock, nothing may be stopped: `None` until they can be read.
@@ -64,8 +65,13 @@ impl Reconciler {
         }
     }
 
-    async fn subscribe(&mut self) -> Result<(), EngineError> {
-        self.engine = Some(self.tools.engine.describe().await?);
+    pub(super) async fn subscribe(&mut self) -> Result<(), EngineError> {
+        let known = self.engine.replace(self.tools.engine.describe().await?);
+        if known.is_none()
+            && let Err(error) = self.tools.engine.sweep_copies().await
+        {
+            log::warn!("what an earlier copy of a volume left cannot be removed now, that is tried at the next start: {error}");
+        }
         self.tick();
         self.events = Some(self.tools.engine.events().await?);
         self.tick();

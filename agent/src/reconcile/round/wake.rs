@@ -7,9 +7,11 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Request;
+use super::super::hold;
 use super::super::running::Ended;
 use super::Reconciler;
 use crate::engine::EngineEvent;
+use crate::events::Level;
 use crate::host::LockChanges;
 
 /// Events that come together are answered by one look.
@@ -37,6 +39,9 @@ impl Reconciler {
     pub async fn run(mut self) {
         let mut locks = self.tools.host.lock_changes();
         self.resume_trials().await;
+        if let Some(problem) = self.tools.host.settle().await {
+            self.announcer.say(Level::Error, None, None, problem, self.tools.clock.now().wall_ms);
+        }
         let mut look_at = Some(Instant::now());
         loop {
             self.tick();
@@ -57,7 +62,7 @@ impl Reconciler {
                     look_at = Some(Instant::now());
                 }
                 Woke::Request(request) => {
-                    self.accept(request);
+                    self.accept(request).await;
                     look_at = Some(Instant::now());
                 }
                 Woke::Target => {
@@ -98,6 +103,7 @@ impl Reconciler {
             request = self.channels.requests.recv() => request.map_or(Woke::Shutdown, Woke::Request),
             changed = self.channels.target.changed() => changed.map_or(Woke::Shutdown, |()| Woke::Target),
             Some(()) = locks.next() => Woke::Look,
+            () = hold::abandoned(self.hold.as_ref()) => Woke::Look,
             event = next_event => match event {
                 Some(EngineEvent::Changed) => Woke::Event,
                 Some(EngineEvent::Closed) | None => Woke::EventsClosed,
@@ -112,6 +118,16 @@ impl Reconciler {
     async fn drain(mut self) {
         self.running.cancel_pulls();
         let deadline = Instant::now() + DRAIN;
+        self.end_steps(deadline).await;
+        // What was stopped for a copy is not left so until the next start: whoever copies has gone with the API.
+        if !self.memory.held.is_empty() && self.running.is_empty() {
+            self.hold = None;
+            self.start_held().await;
+            self.end_steps(deadline).await;
+        }
+    }
+
+    async fn end_steps(&mut self, deadline: Instant) {
         while !self.running.is_empty() {
             tokio::select! {
                 ended = self.running.ended() => self.finish(ended).await,

@@ -20,6 +20,14 @@ pub enum Endpoint {
     Logs,
     /// Registry tokens.
     Token,
+    /// A device registers.
+    Register,
+    /// A device is looked for by its uuid.
+    Find,
+    /// A device is given its key.
+    DeviceKey,
+    /// A device is named.
+    Name,
     /// `GET /ping` and everything else.
     Other,
 }
@@ -60,6 +68,8 @@ pub struct Behaviour {
     pub only: Option<Endpoint>,
     /// Only this many requests are affected; `None` is without end.
     pub times: Option<u32>,
+    /// The request is carried out first: only its answer is lost to the failure.
+    pub late: bool,
 }
 
 impl Behaviour {
@@ -68,13 +78,13 @@ impl Behaviour {
         Behaviour { failure: Some(failure), ..Behaviour::default() }
     }
 
-    /// The delay and failure for one request; counts it.
-    pub(super) fn apply(&mut self, endpoint: Endpoint) -> (Duration, Option<Failure>) {
+    /// What holds for one request; counts it.
+    pub(super) fn apply(&mut self, endpoint: Endpoint) -> Behaviour {
         if self.only.is_some_and(|only| only != endpoint) || self.times == Some(0) {
-            return (Duration::ZERO, None);
+            return Behaviour::default();
         }
         self.times = self.times.map(|n| n - 1);
-        (self.delay, self.failure.clone())
+        self.clone()
     }
 }
 

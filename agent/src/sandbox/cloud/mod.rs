@@ -4,12 +4,14 @@
 //! and may be called from anywhere.
 
 mod behaviour;
+mod devices;
 mod known;
 mod logs;
 mod record;
 mod routes;
 
 pub use behaviour::{Behaviour, Endpoint, Failure};
+pub use devices::ListedDevice;
 pub use record::{Report, Seen};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +20,21 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use super::listener::{Handler, Listener};
+use devices::Devices;
 use known::Known;
 use record::Recent;
+
+/// When in the course of a request something is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It has arrived, and nothing was done about it.
+    Arrived,
+    /// It was carried out, and is not answered yet.
+    Decided,
+}
+
+/// Looks on at requests; they wait for it.
+pub type Onlooker = Arc<dyn Fn(Endpoint, Moment) + Send + Sync>;
 
 /// The running cloud; dropping it ends it.
 #[derive(Debug)]
@@ -37,7 +52,6 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     target: Value,
     known: Known,
@@ -45,7 +59,15 @@ struct State {
     requests: Recent<Seen>,
     reports: Recent<Report>,
     device: Map<String, Value>,
+    devices: Devices,
+    onlooker: Option<Onlooker>,
     log_lines: Recent<Value>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("target", &self.target).field("behaviour", &self.behaviour).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -77,6 +99,8 @@ impl EmbeddedCloud {
             requests: Recent::default(),
             reports: Recent::default(),
             device: Map::new(),
+            devices: Devices::default(),
+            onlooker: None,
             log_lines: Recent::default(),
         };
         let shared = Arc::new(Shared { uuid: uuid.into(), key: key.into(), started: Instant::now(), state: Mutex::new(state) });
@@ -100,6 +124,29 @@ impl EmbeddedCloud {
         let mut state = self.shared.state();
         state.known.learn(&target);
         state.target = target;
+    }
+
+    /// Lets devices register with this key from now on; each listed device gets `entry` as its part of the target.
+    pub fn accept_devices(&self, provisioning_key: &str, entry: Value) {
+        let mut state = self.shared.state();
+        state.known.learn(&json!({ "each": entry }));
+        state.devices.provisioning_key = Some(provisioning_key.to_owned());
+        state.devices.entry = entry;
+    }
+
+    /// Puts a device on the list that was registered before.
+    pub fn list_device(&self, device: ListedDevice) {
+        self.shared.state().devices.listed.push(device);
+    }
+
+    /// Every device on the list, besides the one the cloud was started with.
+    pub fn devices(&self) -> Vec<ListedDevice> {
+        self.shared.state().devices.listed.clone()
+    }
+
+    /// Has somebody look on at every request from now on.
+    pub fn look_on(&self, onlooker: Option<Onlooker>) {
+        self.shared.state().onlooker = onlooker;
     }
 
     /// Makes it behave in another way from the next request on.

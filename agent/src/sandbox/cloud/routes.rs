@@ -9,32 +9,46 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::logs::{LogReader, gzip};
-use super::{Endpoint, Report, Seen, Shared};
+use super::{Endpoint, Moment, Report, Seen, Shared, devices};
 use crate::sandbox::listener::{self, Body, full, set, text};
 use crate::sandbox::registry::digest;
 
 /// Largest report that is read.
-const REPORT_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const REPORT_BYTES: usize = 4 * 1024 * 1024;
 
 type Answered = std::io::Result<Response<Body>>;
 
 /// Answers one request and keeps a note of it.
 pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answered {
     let endpoint = endpoint_of(&request);
-    let (number, (delay, failure)) = {
+    let (number, behaviour) = {
         let seen = note(&shared, &request);
         let mut state = shared.state();
         (state.requests.push(seen), state.behaviour.apply(endpoint))
     };
-    tokio::time::sleep(delay).await;
-    let answer = match failure {
+    look_on(&shared, endpoint, Moment::Arrived);
+    tokio::time::sleep(behaviour.delay).await;
+    let answer = match behaviour.failure {
+        Some(failure) if behaviour.late => {
+            drop(route(&shared, endpoint, request).await);
+            failure.answer().await
+        }
         Some(failure) => failure.answer().await,
         None => Ok(route(&shared, endpoint, request).await),
     };
+    look_on(&shared, endpoint, Moment::Decided);
     if let (Ok(response), Some(seen)) = (&answer, shared.state().requests.entry(number)) {
         seen.status = response.status().as_u16();
     }
     answer
+}
+
+fn look_on(shared: &Shared, endpoint: Endpoint, moment: Moment) {
+    // Called without the lock, so that it may ask the cloud.
+    let onlooker = shared.state().onlooker.clone();
+    if let Some(onlooker) = onlooker {
+        onlooker(endpoint, moment);
+    }
 }
 
 fn note(shared: &Shared, request: &Request<Incoming>) -> Seen {
@@ -56,33 +70,45 @@ fn endpoint_of(request: &Request<Incoming>) -> Endpoint {
         (&Method::PATCH, ["device", "v3", "state"]) => Endpoint::Report,
         (&Method::POST, ["device", "v2", _, "log-stream"]) => Endpoint::Logs,
         (&Method::GET, ["auth", "v1", "token"]) => Endpoint::Token,
-        _ => Endpoint::Other,
+        (method, path) => devices::endpoint_of(method, path).unwrap_or(Endpoint::Other),
     }
 }
 
 async fn route(shared: &Shared, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
-    // The device's uuid stands in the path of the poll and of the log stream.
-    let other_device = matches!(endpoint, Endpoint::State | Endpoint::Logs) && path.split('/').nth(3) != Some(&shared.uuid);
-    let authorised = match endpoint {
-        Endpoint::Token => token_allowed(shared, &request),
-        Endpoint::Other => true,
-        _ => header(&request, AUTHORIZATION.as_str()) == Some(&format!("Bearer {}", shared.key)),
-    };
-    if !authorised || other_device {
-        return text(StatusCode::UNAUTHORIZED, "Unauthorized");
-    }
     match endpoint {
-        Endpoint::State => target(shared, &request),
-        Endpoint::Report => report(shared, request).await,
-        Endpoint::Logs => logs(shared, request).await,
-        Endpoint::Token => listener::json(StatusCode::OK, &json!({ "token": "embedded-cloud-token" })),
-        Endpoint::Other if path == "/ping" => text(StatusCode::OK, "OK"),
-        Endpoint::Other => text(StatusCode::NOT_FOUND, "Not Found"),
+        Endpoint::Register | Endpoint::Find | Endpoint::DeviceKey | Endpoint::Name => {
+            return devices::answer(shared, endpoint, request).await;
+        }
+        Endpoint::Token if token_allowed(shared, &request) => {
+            return listener::json(StatusCode::OK, &json!({ "token": "embedded-cloud-token" }));
+        }
+        Endpoint::Other if path == "/ping" => return text(StatusCode::OK, "OK"),
+        Endpoint::Other => return text(StatusCode::NOT_FOUND, "Not Found"),
+        _ => {}
+    }
+    // The device's uuid stands in the path of the poll and of the log stream.
+    let asked_for = if endpoint == Endpoint::Report { None } else { path.split('/').nth(3) };
+    let Some(uuid) = device_of(shared, &request).filter(|uuid| asked_for.is_none_or(|asked| asked == uuid)) else {
+        return text(StatusCode::UNAUTHORIZED, "Unauthorized");
+    };
+    match endpoint {
+        Endpoint::State => target(shared, &uuid, &request),
+        Endpoint::Report => report(shared, &uuid, request).await,
+        _ => logs(shared, request).await,
     }
 }
 
-fn header<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
+/// The uuid of the device whose key a request carries.
+fn device_of(shared: &Shared, request: &Request<Incoming>) -> Option<String> {
+    let key = header(request, AUTHORIZATION.as_str())?.strip_prefix("Bearer ")?;
+    if key == shared.key {
+        return Some(shared.uuid.clone());
+    }
+    shared.state().devices.by_key(key).map(|device| device.uuid.clone())
+}
+
+pub(super) fn header<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
 
@@ -92,8 +118,11 @@ fn token_allowed(shared: &Shared, request: &Request<Incoming>) -> bool {
         .is_none_or(|value| value == format!("Basic {}", base64(format!("d_{}:{}", shared.uuid, shared.key).as_bytes())))
 }
 
-fn target(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
-    let body = shared.state().target.to_string();
+fn target(shared: &Shared, uuid: &str, request: &Request<Incoming>) -> Response<Body> {
+    let state = shared.state();
+    let own = uuid == shared.uuid;
+    let body = if own { state.target.to_string() } else { json!({ uuid: state.devices.entry }).to_string() };
+    drop(state);
     let hash = digest(body.as_bytes());
     let etag = format!("W/\"{:x}-{}\"", body.len(), &hash[7..34]);
     if header(request, IF_NONE_MATCH.as_str()) == Some(&etag) {
@@ -117,20 +146,26 @@ fn target(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
     response
 }
 
-async fn report(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
-    let body = match http_body_util::Limited::new(request.into_body(), REPORT_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(e) => return text(StatusCode::PAYLOAD_TOO_LARGE, &e.to_string()),
+/// The whole body, or why it was not read.
+pub(super) async fn read(request: Request<Incoming>, limit_bytes: usize) -> Result<bytes::Bytes, String> {
+    let read = http_body_util::Limited::new(request.into_body(), limit_bytes).collect().await;
+    read.map(|body| body.to_bytes()).map_err(|error| error.to_string())
+}
+
+async fn report(shared: &Shared, uuid: &str, request: Request<Incoming>) -> Response<Body> {
+    let body = match read(request, REPORT_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return text(StatusCode::PAYLOAD_TOO_LARGE, &error),
     };
     let parsed = serde_json::from_slice::<Value>(&body);
     let mut state = shared.state();
     let verdict = match &parsed {
-        Ok(value) => state.known.judge(value, &shared.uuid).map_err(|r| (r.status, r.message)),
+        Ok(value) => state.known.judge(value, uuid).map_err(|r| (r.status, r.message)),
         Err(e) => Err((400, format!("not JSON: {e}"))),
     };
     let body = parsed.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     if verdict.is_ok() {
-        let fields = body.get(&shared.uuid).and_then(Value::as_object).cloned().unwrap_or_default();
+        let fields = body.get(uuid).and_then(Value::as_object).cloned().unwrap_or_default();
         merge(&mut state.device, fields);
     }
     let (status, refusal) = match verdict {

@@ -80,6 +80,8 @@ pub(super) struct World {
     pub images: BTreeMap<String, HeldImage>,
     pub networks: BTreeMap<String, (u64, Network)>,
     pub volumes: BTreeMap<String, Volume>,
+    /// What was written into volumes through copies: tar streams. Others hold what [`World::content`] makes up.
+    pub contents: BTreeMap<String, Vec<u8>>,
     pub away: Option<Away>,
     /// Counts broken connections: event streams of an older number have ended.
     pub connection: u64,
@@ -103,6 +105,7 @@ impl World {
             images: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            contents: BTreeMap::new(),
             away: None,
             connection: 0,
             disk_free_bytes: None,

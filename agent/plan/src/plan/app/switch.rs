@@ -16,6 +16,13 @@ pub enum Planned {
     Wait(Reason),
 }
 
+impl Planned {
+    /// Whether this takes nothing away from what runs.
+    pub fn adds(&self) -> bool {
+        matches!(self, Planned::Do(Action::Create { .. }, _) | Planned::Wait(Reason::WaitingForDependency { .. }))
+    }
+}
+
 impl<'a> Round<'a> {
     /// What needs the app's locks, each with whether it can be done now. Nothing is killed for a download that may not
     /// begin.

@@ -277,3 +277,18 @@ fn a_terminal_gets_colours_and_nothing_else_changes() {
     assert!(colour.starts_with("\x1b[32mSettled"));
     assert_eq!(colour.replace("\x1b[32m", "").replace("\x1b[0m", ""), plain);
 }
+
+#[test]
+fn a_device_that_is_joining_its_cloud() {
+    let joining = ProvisioningRow {
+        doing: "registering with https://api.example.com".into(),
+        error: Some("POST https://api.example.com/device/register: answered 503: busy".into()),
+        failures: 4,
+        next_try: ahead(90),
+    };
+    let shown = status(&Status { cloud: Cloud { provisioning: Some(joining), ..device().cloud }, ..device() }, Paint::Plain);
+    let folded = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = "Cloud registering with https://api.example.com, last error (4 in a row): POST \
+                    https://api.example.com/device/register: answered 503: busy, next try in 1 min 30 s Database";
+    assert!(folded.contains(expected), "{shown}");
+}

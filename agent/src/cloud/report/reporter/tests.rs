@@ -237,3 +237,23 @@ async fn the_loop_ends_with_its_source() {
     drop(full);
     task.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn measurements_alone_wait_for_five_minutes_and_small_changes_for_ever() {
+    let bench = Bench::start(None, |_, _| Ok(()));
+    bench.say(json!({ "api_port": 1, "cpu_temp": 41, "storage_usage": 7 })).await;
+    assert_eq!(bench.heard(), [(0, json!({ "api_port": 1, "cpu_temp": 41, "storage_usage": 7 }))]);
+    bench.after(100).await;
+    bench.say(json!({ "api_port": 1, "cpu_temp": 44, "storage_usage": 8 })).await;
+    bench.after(199).await;
+    assert_eq!(bench.heard(), []);
+    bench.after(1).await;
+    assert_eq!(bench.heard(), [(300, json!({ "storage_usage": 8 }))], "44 degrees are in the same step as 41");
+    bench.after(50).await;
+    bench.say(json!({ "api_port": 1, "cpu_temp": 45, "storage_usage": 8 })).await;
+    bench.say(json!({ "api_port": 2, "cpu_temp": 45, "storage_usage": 8 })).await;
+    assert_eq!(bench.heard(), [(350, json!({ "api_port": 2, "cpu_temp": 45 }))], "other news takes them along");
+    bench.say(json!({ "api_port": 2, "cpu_temp": 49, "storage_usage": 8 })).await;
+    bench.after(1000).await;
+    assert_eq!(bench.heard(), []);
+}
