@@ -161,10 +161,10 @@ async fn a_container_is_read_back_as_it_was_asked_for() {
     assert_eq!(image.environment.get("FROM_IMAGE").map(String::as_str), Some("1"));
 
     // What the image and the engine add by themselves, all else is equal.
-    let mut present = container.spec;
+    let mut present = (*container.spec).clone();
     assert_eq!(present.image, container.image_id);
     present.image.clone_from(&wanted.image);
-    wanted.environment.extend(image.environment);
+    wanted.environment.extend(image.environment.clone());
     assert!(present.options.runtime.take().is_some());
     for (name, endpoint) in &mut present.networks {
         // Docker 20.10 makes the host name an alias.
@@ -181,7 +181,7 @@ async fn what_is_not_asked_for_is_the_images_and_the_engines() {
     ground.pulled().await;
     let wanted = ContainerSpec { network_mode: NetworkMode::Host, ..ground.spec("plain") };
     let id = ground.engine.create_container(&wanted).await.unwrap();
-    let present = ground.container(&id).await.spec;
+    let present = (*ground.container(&id).await.spec).clone();
     assert_eq!((present.network_mode, present.networks), (NetworkMode::Host, BTreeMap::new()));
     assert_eq!((present.ports, present.binds, present.mounts), Default::default());
     let mut options = present.options;
@@ -200,7 +200,7 @@ async fn a_container_may_share_anothers_network() {
     let second = ground.engine.create_container(&wanted).await.unwrap();
     ground.engine.start_container(&second).await.unwrap();
     let present = ground.container(&second).await.spec;
-    assert_eq!((present.network_mode, present.hostname), (wanted.network_mode, None));
+    assert_eq!((present.network_mode.clone(), present.hostname.clone()), (wanted.network_mode, None));
 
     let unresolved = ContainerSpec { network_mode: NetworkMode::Service("first".into()), ..ground.spec("third") };
     let error = ground.engine.create_container(&unresolved).await.unwrap_err();

@@ -89,7 +89,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), store.clone(), clock.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
@@ -174,7 +174,7 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -182,8 +182,10 @@ impl Wires {
             tick: self.tick.clone(),
             poll: self.polls.0.clone(),
             requests: self.requests.0.clone(),
-            store,
-            clock,
+            host: tools.host.clone(),
+            engine: tools.engine.clone(),
+            store: tools.store.clone(),
+            clock: tools.clock.clone(),
         }
     }
 }

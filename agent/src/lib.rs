@@ -26,7 +26,7 @@
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
 //! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import` ›
-//! `cloud`, `engine`, `store`, `lock`, `host`, `policy` › `settings` › `holdfast_plan`.
+//! `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
 pub mod app;
@@ -49,3 +49,4 @@ pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod version;
+pub mod volume;

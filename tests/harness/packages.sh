@@ -4,7 +4,7 @@
 # machine to lay the overlay on.
 PACKAGE_OF_COMMAND="dockerd:docker.io containerd:containerd runc:runc iptables:iptables ip:iproute2
 docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux openssl:openssl
-qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs"
+qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon"
 
 # Prints the packages whose commands are not there.
 packages_missing() {

@@ -1,8 +1,10 @@
 //! A root file system as a tar stream: a static busybox, names for it, and one file that makes the layer unique.
 
 /// Names under which the busybox is called.
-const NAMES: &[&str] =
-    &["sh", "cat", "echo", "env", "false", "httpd", "kill", "ls", "mkdir", "rm", "sleep", "test", "touch", "true", "wget"];
+const NAMES: &[&str] = &[
+    "sh", "cat", "chmod", "chown", "echo", "env", "false", "grep", "head", "httpd", "kill", "ln", "ls", "mkdir", "rm", "sleep",
+    "test", "touch", "true", "wget",
+];
 
 /// The archive of an image whose content differs for every `variant`.
 pub fn root_file_system(variant: &str) -> Vec<u8> {

@@ -216,6 +216,14 @@ impl Device {
         answer.unwrap_or_else(|e| panic!("POST {path}: {e}"))
     }
 
+    /// Sends a JSON body that changes a part.
+    pub fn patch(&self, path: &str, body: &Value) -> Response {
+        let headers = [("Content-Type", "application/json")];
+        let body = body.to_string();
+        let answer = http::request(&self.path("agent.sock"), "PATCH", path, &headers, body.as_bytes(), CALL_LIMIT);
+        answer.unwrap_or_else(|e| panic!("PATCH {path}: {e}"))
+    }
+
     /// The whole status as text without spaces between fields: what a person can find in it is found by searching.
     pub fn status(&self) -> String {
         self.get("/v3/status").json().to_string()

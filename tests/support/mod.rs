@@ -8,6 +8,7 @@
 
 mod archive;
 mod balena;
+mod bus;
 mod cloud;
 mod containers;
 mod device;
@@ -17,11 +18,13 @@ mod history;
 mod http;
 mod images;
 mod machine;
+mod series;
 mod site;
 mod target;
 mod tls;
 
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
+pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
 pub use device::{Answer, Device, binary, pss_mib};
@@ -31,6 +34,7 @@ pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
+pub use series::Series;
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
 pub use tls::{Certificates, TlsFront};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::target::AppId;
 
 /// What is known about the device.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Default, PartialEq, Serialize)]
 pub struct Facts {
     /// Device uuid.
     pub uuid: String,
@@ -49,4 +49,70 @@ pub struct Facts {
     pub host_paths: BTreeSet<String>,
     /// When the machine started, ms since 1970 by its own clock.
     pub boot_time_ms: Option<i64>,
+}
+
+/// Everything but the keys: a log may be read by anybody.
+impl std::fmt::Debug for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Field by field, so that a new one is thought about before it is shown.
+        let Facts {
+            uuid,
+            device_name,
+            device_type,
+            device_arch,
+            os_version,
+            os_slug,
+            os_semver,
+            kernel_version,
+            l4t_version,
+            board_rev,
+            hostname,
+            api_endpoint,
+            device_api_key,
+            api_port,
+            service_keys,
+            lock_root,
+            engine_socket,
+            host_paths,
+            boot_time_ms,
+        } = self;
+        f.debug_struct("Facts")
+            .field("uuid", uuid)
+            .field("device_name", device_name)
+            .field("device_type", device_type)
+            .field("device_arch", device_arch)
+            .field("os_version", os_version)
+            .field("os_slug", os_slug)
+            .field("os_semver", os_semver)
+            .field("kernel_version", kernel_version)
+            .field("l4t_version", l4t_version)
+            .field("board_rev", board_rev)
+            .field("hostname", hostname)
+            .field("api_endpoint", api_endpoint)
+            .field("device_api_key", &device_api_key.as_ref().map(|_| "not shown"))
+            .field("api_port", api_port)
+            .field("service_keys", &format_args!("of {:?}, not shown", service_keys.keys().collect::<Vec<_>>()))
+            .field("lock_root", lock_root)
+            .field("engine_socket", engine_socket)
+            .field("host_paths", host_paths)
+            .field("boot_time_ms", boot_time_ms)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_key() {
+        let facts = Facts {
+            uuid: "dev".into(),
+            device_api_key: Some("hunter2".into()),
+            service_keys: BTreeMap::from([((5, "main".to_owned()), "hunter3".to_owned())]),
+            ..Facts::default()
+        };
+        let text = format!("{facts:?} {facts:#?}");
+        assert!(!text.contains("hunter") && text.contains("main") && text.contains("dev"), "{text}");
+    }
 }

@@ -11,11 +11,13 @@
 //! thousand, shown before it runs, and explained afterwards. The agent (`holdfast`) observes, calls [`plan::plan`], runs
 //! the steps, and looks again; no step relies on memory of an earlier one.
 
+pub mod boot;
 pub mod container;
 pub mod contract;
 pub mod current;
 pub mod facts;
 pub mod forecast;
+pub mod host_config;
 pub mod memory;
 pub mod plan;
 pub mod policy;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::OwnKeys;
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
@@ -71,6 +72,57 @@ pub struct Failure {
     pub no_space: bool,
 }
 
+/// The restart of the device that was asked for last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebootRecord {
+    /// Why, one reason a line.
+    pub why: String,
+    /// In which boot it was asked for.
+    pub boot_id: String,
+    /// How often for this reason, one after the other.
+    pub count: u32,
+}
+
+impl RebootRecord {
+    /// Whether the device was restarted for this often enough to know that it does not help.
+    pub fn is_spent(&self) -> bool {
+        self.count >= crate::plan::MAX_REBOOTS
+    }
+
+    /// Whether this is one of its reasons.
+    pub fn names(&self, reason: &str) -> bool {
+        self.why.lines().any(|line| line == reason)
+    }
+}
+
+/// The device is about to stop or to start again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GoingDown {
+    /// What was asked for.
+    pub power: PowerChange,
+    /// When it counts as not followed, ms since boot.
+    pub until_boot_ms: i64,
+}
+
+/// What can be asked of a device's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PowerChange {
+    /// Stop and start again.
+    Reboot,
+    /// Stop.
+    Shutdown,
+}
+
+impl std::fmt::Display for PowerChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PowerChange::Reboot => "restart",
+            PowerChange::Shutdown => "shut down",
+        })
+    }
+}
+
 /// What decisions remember.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
@@ -88,8 +140,17 @@ pub struct Memory {
     pub images: BTreeMap<String, ImageRecord>,
     /// Services whose stop was asked for through the API.
     pub stops: BTreeSet<(AppId, String)>,
+    /// Containers by engine id that ran when they were stopped for a copy of a volume: they are started again as soon as no
+    /// copy needs them stopped, whatever became of it.
+    pub held: BTreeSet<String>,
     /// Failures of steps by [`crate::plan::Step::key`].
     pub failures: BTreeMap<String, Failure>,
+    /// Boot configuration keys that device variables named, by back-end.
+    pub boot_keys: OwnKeys,
+    /// The restart asked for last.
+    pub reboot: Option<RebootRecord>,
+    /// Set while the device goes down. Not stored.
+    pub going_down: Option<GoingDown>,
 }
 
 /// A change of memory that a plan asks for; the executor commits it to the store.
@@ -155,6 +216,23 @@ pub enum Remember {
         /// Asked for or taken back.
         stopped: bool,
     },
+    /// Which boot configuration keys are the agent's.
+    BootKeys {
+        /// All of them.
+        own: OwnKeys,
+    },
+    /// The device is about to be restarted.
+    Reboot {
+        /// Why, and how often.
+        record: RebootRecord,
+    },
+    /// A container is about to be stopped for a copy of a volume (`true`), or runs again or is gone (`false`).
+    Held {
+        /// Engine id.
+        container: String,
+        /// Stopped for it or not any more.
+        held: bool,
+    },
 }
 
 impl Memory {
@@ -193,11 +271,19 @@ impl Memory {
             Remember::ForgetImage { image } => {
                 self.images.remove(image);
             }
+            Remember::BootKeys { own } => self.boot_keys = own.clone(),
+            Remember::Reboot { record } => self.reboot = Some(record.clone()),
             Remember::Stop { app_id, service, stopped: true } => {
                 self.stops.insert((*app_id, service.clone()));
             }
             Remember::Stop { app_id, service, stopped: false } => {
                 self.stops.remove(&(*app_id, service.clone()));
+            }
+            Remember::Held { container, held: true } => {
+                self.held.insert(container.clone());
+            }
+            Remember::Held { container, held: false } => {
+                self.held.remove(container);
             }
         }
     }

@@ -1,13 +1,24 @@
 //! Answers and refusals.
 
+use std::io;
+use std::pin::Pin;
+
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::Stream;
+use http_body_util::{Either, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
+/// Pieces of a body that is made while it is sent. An error breaks the answer off, so that nobody takes it for whole.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>;
+
+/// The body of an answer: whole, or made while it is sent.
+pub(super) type AnswerBody = Either<Full<Bytes>, StreamBody<Pieces>>;
+
 /// A finished answer.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<AnswerBody>;
 
 /// What a handler gives back.
 pub(super) type Outcome = Result<Answer, Refusal>;
@@ -81,13 +92,22 @@ pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
 
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Either::Left(Full::default()));
     *answer.status_mut() = status;
     answer
 }
 
-fn finished(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+/// 200 with a body that is made while it is sent.
+pub(super) fn streamed(content_type: &'static str, pieces: Pieces) -> Answer {
+    let mut answer = Response::new(Either::Right(StreamBody::new(pieces)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// A finished answer with any body.
+pub(super) fn finished(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

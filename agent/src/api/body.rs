@@ -53,6 +53,11 @@ impl Fields {
         Ok(Fields(fields.collect()))
     }
 
+    /// A field as it came.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// A switch: `1`, `true`, `"true"`, `"on"`, `"1"` in any case are on, everything else is off.
     pub fn switch(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(is_on)

@@ -10,8 +10,10 @@
 //! | `serve`, `stall` | connections and their limits |
 //! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
+//! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -20,6 +22,7 @@ mod body;
 mod database;
 mod error;
 mod health;
+mod host;
 mod listener;
 mod locks;
 mod moment;
@@ -34,20 +37,24 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod upkeep;
 mod v1;
 mod v2;
 mod v3;
+mod volumes;
 
 pub use answer::Failure;
 pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
-pub use moment::{Ago, Ahead};
+pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
 pub(crate) use sentence::phase_sentence;
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{ProvisioningRow, RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use transfer::{Copied, Restored, VOLUME_HEADER};
+pub use volumes::{VolumeList, VolumeRow, VolumeUse};

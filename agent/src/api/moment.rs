@@ -52,7 +52,7 @@ impl Ahead {
 const DAY_MS: i64 = 86_400_000;
 
 /// Writes ms since 1970 as RFC 3339 in UTC with milliseconds.
-pub(super) fn rfc3339(wall_ms: i64) -> String {
+pub fn rfc3339(wall_ms: i64) -> String {
     let (year, month, day) = civil(wall_ms.div_euclid(DAY_MS));
     let rest = wall_ms.rem_euclid(DAY_MS);
     let (hour, minute, second, milli) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);

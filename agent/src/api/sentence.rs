@@ -63,6 +63,9 @@ pub(super) fn step_name(step: &Step) -> &'static str {
         Action::Rename { .. } => "rename",
         Action::SetRestartPolicy { .. } => "set-restart-policy",
         Action::ClearMarker { .. } => "clear-marker",
+        Action::WriteBootConfig { .. } => "write-boot-config",
+        Action::RequireReboot { .. } => "require-reboot",
+        Action::Reboot => "reboot",
         Action::Remember { .. } => "remember",
     }
 }
@@ -95,6 +98,9 @@ pub(super) fn step_sentence(step: &Step) -> String {
         Action::Rename { name, .. } => format!("rename the container of {service} to {name}"),
         Action::SetRestartPolicy { .. } => format!("change the restart policy of {service}"),
         Action::ClearMarker { service, .. } => format!("remove the marker of an earlier hand-over of {service}"),
+        Action::WriteBootConfig { why, .. } => format!("change the boot configuration: {why}"),
+        Action::RequireReboot { why } => format!("mark that the device has to be restarted for {why}"),
+        Action::Reboot => "restart the device".into(),
         Action::Remember { change } => remember_sentence(change),
     }
 }
@@ -110,7 +116,13 @@ fn remember_sentence(change: &Remember) -> String {
         Remember::ForgetDeparture { .. } => "forget that the app had left the target".into(),
         Remember::Image(record) => format!("record image {}", record.image),
         Remember::ForgetImage { image } => format!("forget image {image}"),
+        Remember::Held { held: true, .. } => "record that it is stopped for a copy of a volume".into(),
+        Remember::Held { held: false, .. } => "forget that it was stopped for a copy of a volume".into(),
         Remember::Stop { service, stopped: true, .. } => format!("record that {service} was stopped on request"),
+        Remember::BootKeys { .. } => "record which boot configuration is the agent's".into(),
+        Remember::Reboot { record } => {
+            format!("record that the device is restarted, for the {}. time for this reason", record.count)
+        }
         Remember::Stop { service, stopped: false, .. } => format!("forget that {service} was stopped on request"),
     }
 }

@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
+use crate::engine::Engine;
+use crate::host::Host;
 use crate::reconcile::{Request, View};
 use crate::settings::SettingFault;
 use crate::store::Store;
@@ -42,6 +44,10 @@ pub struct ApiState {
     pub poll: mpsc::Sender<PollNow>,
     /// Asks the loop.
     pub requests: mpsc::Sender<Request>,
+    /// The host, to read.
+    pub host: Arc<dyn Host>,
+    /// The engine, for what is no container of an app's: the content of volumes.
+    pub engine: Arc<dyn Engine>,
     /// The store, to read.
     pub store: Arc<dyn Store>,
     /// The time.

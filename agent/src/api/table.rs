@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, Outcome, Refusal};
 use super::body;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, host, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -33,11 +33,15 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES)
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.
 pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Answer {
+    // A copy takes as long as it takes; it has limits of its own.
+    if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
+        return transfer::answer(&service.state, &volume, request).await.unwrap_or_else(Refusal::into_answer);
+    }
     let limit = service.limits.answer_time;
     let outcome = tokio::time::timeout(limit, dispatch(service, request)).await.unwrap_or_else(|_| {
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))

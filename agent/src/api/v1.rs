@@ -65,7 +65,7 @@ async fn update(call: Call) -> Outcome {
 }
 
 /// Hands a request on without waiting. A full queue holds the same request already, unless this one says more.
-fn submit<T>(queue: &tokio::sync::mpsc::Sender<T>, request: T, says_more: bool) -> Result<(), Refusal> {
+pub(super) fn submit<T>(queue: &tokio::sync::mpsc::Sender<T>, request: T, says_more: bool) -> Result<(), Refusal> {
     match queue.try_send(request) {
         Ok(()) => Ok(()),
         Err(TrySendError::Full(_)) if !says_more => Ok(()),

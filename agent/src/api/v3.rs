@@ -15,9 +15,10 @@ use super::locks::lock_list;
 use super::planned::{PlanAnswer, plan_answer};
 use super::route::{BodyKind, Call, Route};
 use super::status::status;
+use super::volumes::volume_list;
 use crate::store::StoreError;
 
-pub(super) static ROUTES: [Route; 7] = [
+pub(super) static ROUTES: [Route; 8] = [
     Route { method: Method::GET, path: "/v3/status", body: BodyKind::None, handler: |call| Box::pin(device_status(call)) },
     Route { method: Method::GET, path: "/v3/plan", body: BodyKind::None, handler: |call| Box::pin(stored_plan(call)) },
     Route { method: Method::POST, path: "/v3/plan", body: BodyKind::Target, handler: |call| Box::pin(plan_for(call)) },
@@ -25,6 +26,7 @@ pub(super) static ROUTES: [Route; 7] = [
     Route { method: Method::GET, path: "/v3/target/history", body: BodyKind::None, handler: |call| Box::pin(history(call)) },
     Route { method: Method::GET, path: "/v3/db", body: BodyKind::None, handler: |call| Box::pin(database_figures(call)) },
     Route { method: Method::GET, path: "/v3/locks", body: BodyKind::None, handler: |call| Box::pin(locks(call)) },
+    Route { method: Method::GET, path: "/v3/volumes", body: BodyKind::None, handler: |call| Box::pin(volumes(call)) },
 ];
 
 async fn device_status(call: Call) -> Outcome {
@@ -33,6 +35,10 @@ async fn device_status(call: Call) -> Outcome {
 
 async fn locks(call: Call) -> Outcome {
     json(&lock_list(&call.state.view(), call.state.now()))
+}
+
+async fn volumes(call: Call) -> Outcome {
+    json(&volume_list(&call.state).await)
 }
 
 /// The plan for the target in force; an empty one when there is none.

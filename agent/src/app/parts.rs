@@ -15,7 +15,7 @@ use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
-use crate::host::{DeviceInfo, ServiceManager, SystemHost};
+use crate::host::{ControlSettings, DeviceInfo, ServiceManager, SystemHost};
 use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
@@ -103,6 +103,17 @@ pub(super) fn stored_target(loaded: &Loaded, uuid: &str) -> Option<TargetInForce
 pub(super) fn tools(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Tools> {
     let cloud = settings.cloud.clone();
     let host = SystemHost::new(settings.host_root.clone(), settings.lock_dir.clone(), cloud.device_type.clone());
+    // Beside others, in a label scope of its own, the machine is not the agent's to restart; a host given to it is.
+    let host = if settings.scope.is_some() && settings.host_root == std::path::Path::new("/") {
+        host
+    } else {
+        host.controlled(ControlSettings {
+            data_dir: settings.data_dir.clone(),
+            config: settings.config_file(),
+            bus: settings.system_bus.clone(),
+            uuid: cloud.uuid.clone().unwrap_or_default(),
+        })
+    };
     let (engine, registry) = engine(settings, &clock)?;
     Ok(Tools {
         engine,

@@ -4,12 +4,14 @@
 mod arguments;
 #[cfg(feature = "sandbox")]
 mod completions;
+mod data;
 mod db;
 mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
 mod healthy;
+mod host_config;
 mod lock;
 #[cfg(feature = "sandbox")]
 mod man;
@@ -23,6 +25,7 @@ mod status;
 mod target;
 mod update;
 mod version;
+mod volume;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -66,6 +69,15 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// The device's name and proxy.
+    #[command(subcommand)]
+    HostConfig(host_config::HostConfigCommand),
+    /// The volumes of apps: what there is, and copies of them.
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// The agent's own data directory.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// The database: checks, copies, what was set aside.
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -110,6 +122,9 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::HostConfig(command) => host_config::run(command).await,
+        Command::Volume(command) => Box::pin(volume::run(command)).await,
+        Command::Data(command) => data::run(command),
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::Version(args) => version::run(args),
@@ -149,6 +164,9 @@ mod tests {
             "target history",
             "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "host-config get --json",
+            "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
+            "host-config set --remove-proxy --force",
             "db import /mnt/data/resin-data/balena-supervisor/database.sqlite --replace --json",
             "db check --data-dir /d --database /d/x.sqlite --json",
             "db backup",
@@ -159,6 +177,12 @@ mod tests {
             "db migrate",
             "db migrate --to 1",
             "healthy",
+            "volume list --json",
+            "volume backup data",
+            "volume backup 5_data data.tar.gz --live",
+            "volume backup 5_data --force",
+            "volume restore 5_data data.tar.gz --force",
+            "data move /data /mnt/volume",
             "version --json",
             #[cfg(feature = "sandbox")]
             "completions bash",

@@ -1,8 +1,10 @@
 //! The local API as the command line sees it: one request over the unix socket, with limits.
 
 mod error;
+mod stream;
 
 pub use error::ClientError;
+pub use stream::{Download, download, upload};
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +60,14 @@ pub async fn get(socket: &Path, path: &str) -> Result<Reply, ClientError> {
 /// When the agent cannot be reached, does not answer, or refuses.
 pub async fn post(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
     send(socket, Method::POST, path, body.into()).await
+}
+
+/// Sends a JSON body that changes a part of `path`.
+///
+/// # Errors
+/// When the agent cannot be reached, does not answer, or refuses.
+pub async fn patch(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
+    send(socket, Method::PATCH, path, body.into()).await
 }
 
 async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Reply, ClientError> {

@@ -13,13 +13,14 @@ pub use address::{Address, DEFAULT_ADDRESSES};
 pub use error::EngineError;
 pub use locate::locate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::Stream;
 use holdfast_plan::container::{ContainerSpec, RestartPolicy};
-use holdfast_plan::current::{EngineState, Image};
+use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
 
 /// What the engine says of itself.
@@ -51,6 +52,9 @@ pub enum EngineEvent {
 
 /// A stream of events that ends when the connection does.
 pub type Events = Pin<Box<dyn Stream<Item = EngineEvent> + Send>>;
+
+/// A tar stream of a volume's content, in pieces. An error of it breaks the copy off.
+pub type Content = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -99,6 +103,23 @@ pub trait Engine: Send + Sync {
 
     /// Removes a volume and its data.
     async fn remove_volume(&self, name: &str) -> Result<()>;
+
+    /// Reads a volume's content, with names that begin with `./`. `image` is the id of any image the engine has: a container
+    /// of it is made for the time of the copy and never started. Dropping the content ends the copy.
+    async fn read_volume(&self, name: &str, image: &str) -> Result<Content>;
+
+    /// Adds such content to a volume.
+    async fn write_volume(&self, name: &str, image: &str, content: Content) -> Result<()>;
+
+    /// Replaces a volume by an empty one with the same settings and labels; one that is gone is made. One that a container
+    /// uses, running or not, is an error of kind `Conflict`.
+    async fn empty_volume(&self, volume: &Volume) -> Result<()>;
+
+    /// The sizes of volumes in bytes, by name. This may take the engine long: it counts.
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>>;
+
+    /// Removes what interrupted copies of volumes left.
+    async fn sweep_copies(&self) -> Result<()>;
 
     /// Makes a container with all its networks and returns its id. A container of that name that is there already from an
     /// interrupted attempt is an error of kind `Conflict`.

@@ -36,6 +36,20 @@ pub(super) fn read_in(root: &Path, path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The bytes of a plain file of the host; a longer one is an error.
+pub(super) fn bytes_in(root: &Path, path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let fd = open_in(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
+        return Err(std::io::Error::other("it is no plain file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::from(fd).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::other(format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// The first line of a small file, trimmed; `None` also when it is empty.
 pub(super) fn first_line(root: &Path, path: &str) -> Option<String> {
     let text = read_in(root, path)?;

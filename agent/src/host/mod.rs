@@ -2,6 +2,9 @@
 //! that reads and writes files of the host; how update locks work lies in `lock`.
 
 mod address;
+mod boot;
+mod bus;
+mod control;
 mod device_type;
 mod disk;
 mod file;
@@ -10,8 +13,12 @@ mod interface;
 mod netlink;
 mod notify;
 mod os_release;
+mod power;
 mod system;
+mod unit;
 
+pub use bus::BusError;
+pub use control::ControlSettings;
 pub use info::Metrics;
 pub use notify::ServiceManager;
 pub use system::SystemHost;
@@ -21,7 +28,10 @@ use std::path::Path;
 use std::pin::Pin;
 
 use futures_util::Stream;
-use holdfast_plan::current::Locks;
+use holdfast_plan::boot::Changes;
+use holdfast_plan::current::{HostState, Locks};
+use holdfast_plan::host_config::{HostConfig, HostConfigPatch};
+use holdfast_plan::memory::PowerChange;
 use holdfast_plan::target::AppId;
 
 /// What can go wrong on the host.
@@ -43,6 +53,15 @@ pub enum HostError {
         /// What was tried and what happened.
         message: String,
     },
+    /// The host's D-Bus, or whoever was called over it.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// This agent does not control its host.
+    #[error("this agent does not control the host: it runs beside others, in a label scope of its own")]
+    NotControlled,
 }
 
 /// A lock of the application that was broken on request.
@@ -150,4 +169,40 @@ pub trait Host: Send + Sync {
     async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {
         Err(HostError::File { path: path.display().to_string(), message: "free space is not known".to_owned() })
     }
+
+    /// What of the host the plan changes. Never fails: what cannot be read is said in it.
+    async fn state(&self) -> HostState;
+
+    /// Changes keys of a boot configuration and marks that a restart is due, for this reason.
+    ///
+    /// # Errors
+    /// When the file cannot be used or written; it is then as it was.
+    async fn write_boot_config(&self, back_end: &str, changes: &Changes, why: &str) -> Result<(), HostError>;
+
+    /// Marks that a restart is due.
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    async fn require_reboot(&self, why: &str) -> Result<(), HostError>;
+
+    /// Asks for the device to be restarted or shut down.
+    ///
+    /// # Errors
+    /// When nobody takes the request.
+    async fn power(&self, change: PowerChange) -> Result<(), HostError>;
+
+    /// The device's name and proxy.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    async fn host_config(&self) -> Result<HostConfig, HostError>;
+
+    /// Changes the device's name or proxy.
+    ///
+    /// # Errors
+    /// [`HostError::Invalid`] changed nothing; the others say what was done.
+    async fn set_host_config(&self, patch: &HostConfigPatch) -> Result<(), HostError>;
+
+    /// Ends changes of the host that an earlier run of the agent began; returns what could not be done.
+    async fn settle(&self) -> Option<String>;
 }

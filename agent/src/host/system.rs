@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use holdfast_plan::current::Locks;
+use holdfast_plan::boot::Changes;
+use holdfast_plan::current::{HostState, Locks};
+use holdfast_plan::host_config::{HostConfig, HostConfigPatch};
+use holdfast_plan::memory::PowerChange;
 use holdfast_plan::target::AppId;
 use rustix::fs::OFlags;
 
+use super::control::{Control, ControlSettings};
 use super::file::{first_line, open_in, read_in};
 use super::info::{Metrics, Sampler};
 use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
@@ -29,6 +33,7 @@ pub struct SystemHost {
     config_device_type: Option<String>,
     locks: Arc<LockRoot>,
     sampler: Mutex<Sampler>,
+    control: Option<Control>,
 }
 
 impl SystemHost {
@@ -37,7 +42,25 @@ impl SystemHost {
     pub fn new(host_root: PathBuf, lock_dir: PathBuf, config_device_type: Option<String>) -> Self {
         let locks = Arc::new(LockRoot::new(below(&host_root, &lock_dir)));
         let sampler = Mutex::new(Sampler::new(Path::new(MACHINE)));
-        Self { root: host_root, config_device_type, locks, sampler }
+        Self { root: host_root, config_device_type, locks, sampler, control: None }
+    }
+
+    /// The same host, under the agent's control.
+    #[must_use]
+    pub fn controlled(self, settings: ControlSettings) -> Self {
+        Self { control: Some(Control::new(&self.root, settings)), ..self }
+    }
+
+    fn control(&self) -> Result<&Control, HostError> {
+        self.control.as_ref().ok_or(HostError::NotControlled)
+    }
+
+    fn device_type(&self) -> Option<String> {
+        device_type::read(&self.root).slug.or_else(|| self.config_device_type.clone())
+    }
+
+    fn boot_time_ms() -> Option<i64> {
+        read_in(Path::new(MACHINE), "proc/stat").and_then(|text| boot_time_ms(&text))
     }
 
     fn hostname(&self) -> Option<String> {
@@ -65,7 +88,7 @@ impl SystemHost {
             ip_address: address::addresses(Path::new(MACHINE)),
             mac_address: interface::mac_addresses(Path::new(MACHINE)),
             host_paths: OPTIONAL_PATHS.iter().filter(|path| exists(path)).map(|path| (*path).to_owned()).collect(),
-            boot_time_ms: read_in(Path::new(MACHINE), "proc/stat").and_then(|text| boot_time_ms(&text)),
+            boot_time_ms: Self::boot_time_ms(),
         }
     }
 }
@@ -109,6 +132,38 @@ impl Host for SystemHost {
 
     async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {
         disk::space(&self.root, path)
+    }
+
+    async fn state(&self) -> HostState {
+        let observe = |control: &Control| control.observe(self.device_type(), Self::boot_time_ms());
+        self.control.as_ref().map(observe).unwrap_or_default()
+    }
+
+    async fn write_boot_config(&self, back_end: &str, changes: &Changes, why: &str) -> Result<(), HostError> {
+        self.control()?.write_boot_config(back_end, changes, why)
+    }
+
+    async fn require_reboot(&self, why: &str) -> Result<(), HostError> {
+        self.control()?.require_reboot(why)
+    }
+
+    async fn power(&self, change: PowerChange) -> Result<(), HostError> {
+        self.control()?.power(change).await
+    }
+
+    async fn host_config(&self) -> Result<HostConfig, HostError> {
+        self.control()?.host_config(self.hostname())
+    }
+
+    async fn set_host_config(&self, patch: &HostConfigPatch) -> Result<(), HostError> {
+        self.control()?.set_host_config(patch).await
+    }
+
+    async fn settle(&self) -> Option<String> {
+        match &self.control {
+            Some(control) => control.settle().await,
+            None => None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use holdfast_plan::current::EngineState;
 use holdfast_plan::memory::Memory;
-use holdfast_plan::policy::{Force, Gate, Now, Policy, Watermark};
+use holdfast_plan::policy::{Force, Gate, Hold, Now, Policy, Watermark};
 
 /// Names of the variable that breaks update locks, without prefix; the second is the older one (behaviour §6).
 const OVERRIDE_NAMES: [&str; 2] = ["SUPERVISOR_OVERRIDE_LOCK", "OVERRIDE_LOCK"];
@@ -34,6 +34,8 @@ pub struct Circumstances<'a> {
     pub config: &'a BTreeMap<String, String>,
     /// The request with force that is being carried out, if any.
     pub request: Option<&'a Force>,
+    /// The volume that a request copies, if any.
+    pub hold: Option<&'a Hold>,
     /// What the engine shows.
     pub engine: &'a EngineState,
     /// What is remembered.
@@ -65,6 +67,7 @@ pub fn evaluate(at: &Circumstances<'_>) -> Policy {
         watch_only: watch_only(at.engine, at.memory),
         disk_watermark,
         clean_dangling: at.clean_dangling,
+        hold: at.hold.cloned(),
         passed_over: passed_over.into_iter().collect(),
     }
 }
@@ -108,6 +111,7 @@ mod tests {
         evaluate(&Circumstances {
             config: &config,
             request,
+            hold: None,
             engine,
             memory: &memory,
             volume_grace_ms: 0,

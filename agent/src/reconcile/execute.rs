@@ -1,6 +1,6 @@
 //! Carries out one step. The plan has decided everything; here is only the doing.
 
-use holdfast_plan::memory::{ImageRecord, Remember};
+use holdfast_plan::memory::{ImageRecord, PowerChange, Remember};
 use holdfast_plan::plan::Action;
 
 use super::Tools;
@@ -53,7 +53,7 @@ pub(super) async fn carry_out(
         Action::ClearMarker { app_id, service } => host.clear_marker(app_id, &service).await?,
         Action::ReleaseLock { app_id, services } => host.release_locks(app_id, &services).await?,
         Action::Create { spec, start } => {
-            let id = engine.create_container(&spec).await?;
+            let id = engine.create_container(&spec.marked()).await?;
             if start {
                 engine.start_container(&id).await?;
             }
@@ -66,6 +66,9 @@ pub(super) async fn carry_out(
         }
         Action::Rename { container, name } => engine.rename_container(&container.id, &name).await?,
         Action::SetRestartPolicy { container, policy } => engine.set_restart_policy(&container.id, policy).await?,
+        Action::WriteBootConfig { back_end, changes, why } => host.write_boot_config(&back_end, &changes, &why).await?,
+        Action::RequireReboot { why } => host.require_reboot(&why).await?,
+        Action::Reboot => host.power(PowerChange::Reboot).await?,
         Action::AdoptImage { record } => done.remember.push(Remember::Image(record)),
         Action::Remember { change } => done.remember.push(change),
     }

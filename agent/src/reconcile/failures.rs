@@ -1,6 +1,6 @@
 //! When a failed step is tried again (behaviour §2.2: 500 ms, doubled each time, up to the poll interval).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_plan::memory::Failure;
@@ -39,13 +39,14 @@ pub(super) fn room_was_made(failures: &mut BTreeMap<String, Failure>) {
 }
 
 /// Forgets failures of steps that the plan no longer wants, so that the record cannot grow. Failures the plan still
-/// waits out stay; so do those of steps that are being tried again.
+/// waits out stay; so do those of steps that are being tried again, and of those whose turn has not come.
 pub(super) fn prune(failures: &mut BTreeMap<String, Failure>, plan: &Plan, now_boot_ms: i64, in_flight: impl Fn(&str) -> bool) {
     if failures.is_empty() {
         return;
     }
     let waiting = plan.waiting.iter().any(|wait| matches!(wait.reason, Reason::Retry { .. } | Reason::LeftForNow { .. }));
-    let wanted: Vec<String> = plan.steps.iter().map(holdfast_plan::plan::Step::key).collect();
+    let steps = plan.steps.iter().map(holdfast_plan::plan::Step::key);
+    let wanted: BTreeSet<String> = steps.chain(plan.postponed.iter().cloned()).collect();
     failures.retain(|key, failure| (waiting && failure.retry_boot_ms > now_boot_ms) || in_flight(key) || wanted.contains(key));
 }
 
@@ -69,6 +70,16 @@ mod tests {
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 10_000]);
         prune(&mut failures, &Plan::default(), 1_000, |_| false);
         assert!(failures.is_empty());
+    }
+
+    #[test]
+    fn a_step_whose_turn_has_not_come_keeps_its_count() {
+        let mut failures = BTreeMap::new();
+        record(&mut failures, "x", broken(false), 1_000, Duration::from_secs(10));
+        let plan = Plan { postponed: vec!["x".into()], ..Plan::default() };
+        prune(&mut failures, &plan, 5_000, |_| false);
+        record(&mut failures, "x", broken(false), 5_000, Duration::from_secs(10));
+        assert_eq!((failures["x"].count, failures["x"].retry_boot_ms), (2, 7_000));
     }
 
     #[test]

@@ -5,10 +5,15 @@
 //! plan's own wake-up time comes. Nothing is carried over from round to round but failures, so a crash is a restart.
 
 mod announce;
+#[cfg(all(test, feature = "sandbox"))]
+mod bench;
 mod execute;
 mod failures;
+mod hold;
+mod host_order;
 mod inputs;
 mod keys;
+mod outage;
 mod request;
 mod round;
 mod running;
@@ -18,6 +23,8 @@ mod step_error;
 mod stuck;
 mod view;
 
+pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};
+pub use host_order::{HostOrder, OrderError};
 pub use inputs::{Channels, Tools};
 pub use request::{Request, TargetInForce};
 pub use round::Reconciler;

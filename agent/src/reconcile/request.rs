@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use holdfast_plan::target::DeviceTarget;
+use tokio::sync::oneshot;
+
+use super::{HoldRequest, HostOrder, OrderError};
 
 /// A target with where it came from.
 #[derive(Clone, Debug)]
@@ -14,7 +17,7 @@ pub struct TargetInForce {
 }
 
 /// A request to the loop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Request {
     /// Look now; with `force` break update locks until the app in question is settled.
     Look {
@@ -25,4 +28,17 @@ pub enum Request {
         /// Give up what is being downloaded and plan anew.
         cancel: bool,
     },
+    /// Do something to the host, under the locks of all apps.
+    Host {
+        /// Who asks, for the log.
+        from: String,
+        /// Break locks.
+        force: bool,
+        /// What.
+        order: HostOrder,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Result<(), OrderError>>,
+    },
+    /// Keep a volume from its services until the one who asks lets go of it.
+    Hold(HoldRequest),
 }

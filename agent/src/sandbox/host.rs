@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::StreamExt;
-use holdfast_plan::current::{LockHolder, Locks, ServiceLock};
+use holdfast_plan::boot::Changes;
+use holdfast_plan::current::{BootFile, HostState, LockHolder, Locks, ServiceLock};
+use holdfast_plan::host_config::{HostConfig, HostConfigPatch};
+use holdfast_plan::memory::PowerChange;
 use holdfast_plan::target::AppId;
 use tokio::sync::watch;
 
@@ -44,6 +47,9 @@ struct State {
     markers: BTreeSet<(AppId, String)>,
     disk: DiskSpace,
     info: DeviceInfo,
+    host: HostState,
+    power: Option<PowerChange>,
+    config: HostConfig,
 }
 
 /// Lock files of one service by name.
@@ -119,8 +125,19 @@ impl SimHost {
             hostname: Some("simulated".into()),
             ..DeviceInfo::default()
         };
+        let host = HostState { boot_id: "boot".into(), device_type: "generic-amd64".into(), ..HostState::default() };
         let (locks, markers) = (BTreeMap::new(), BTreeSet::new());
-        let state = Mutex::new(State { rng, faults: Faults::default(), locks, markers, disk: ROOMY_DISK, info });
+        let state = Mutex::new(State {
+            rng,
+            faults: Faults::default(),
+            locks,
+            markers,
+            disk: ROOMY_DISK,
+            info,
+            host,
+            power: None,
+            config: HostConfig::default(),
+        });
         SimHost { shared: Arc::new(Shared { state, changed: watch::Sender::new(0), clock }) }
     }
 
@@ -192,7 +209,20 @@ impl SimHost {
             state.locks.clear();
             state.markers.clear();
             state.info.boot_time_ms = Some(boot_time_ms);
+            state.host.boot_id = format!("boot {boot_time_ms}");
+            state.host.reboot.clear();
+            state.power = None;
         });
+    }
+
+    /// What the agent asked of the device's power since the last time.
+    pub fn take_power(&self) -> Option<PowerChange> {
+        self.state().power.take()
+    }
+
+    /// Changes what the plan sees of the host.
+    pub fn state_of_host(&self, change: impl FnOnce(&mut HostState)) {
+        change(&mut self.state().host);
     }
 
     /// An agent that was killed half way left one of the two files.
@@ -288,6 +318,53 @@ impl Host for SimHost {
         let object = path.display().to_string();
         let is_lost = self.enter("disk_space", &object).await?;
         if is_lost { Err(lost(&object)) } else { Ok(self.state().disk) }
+    }
+
+    async fn state(&self) -> HostState {
+        self.state().host.clone()
+    }
+
+    async fn write_boot_config(&self, back_end: &str, changes: &Changes, why: &str) -> Result<(), HostError> {
+        let is_lost = self.enter("write_boot_config", back_end).await?;
+        let mut state = self.state();
+        state.host.reboot.insert(why.to_owned());
+        if let Some(BootFile::Says(values)) = state.host.boot.get_mut(back_end) {
+            for (key, wanted) in changes {
+                match wanted {
+                    Some(wanted) => values.insert(key.clone(), wanted.clone()),
+                    None => values.remove(key),
+                };
+            }
+        }
+        if is_lost { Err(lost(back_end)) } else { Ok(()) }
+    }
+
+    async fn require_reboot(&self, why: &str) -> Result<(), HostError> {
+        let is_lost = self.enter("require_reboot", why).await?;
+        self.state().host.reboot.insert(why.to_owned());
+        if is_lost { Err(lost(why)) } else { Ok(()) }
+    }
+
+    async fn power(&self, change: PowerChange) -> Result<(), HostError> {
+        let object = change.to_string();
+        let is_lost = self.enter("power", &object).await?;
+        self.state().power = Some(change);
+        if is_lost { Err(lost(&object)) } else { Ok(()) }
+    }
+
+    async fn host_config(&self) -> Result<HostConfig, HostError> {
+        Ok(self.state().config.clone())
+    }
+
+    async fn set_host_config(&self, patch: &HostConfigPatch) -> Result<(), HostError> {
+        if let Some(name) = &patch.hostname {
+            self.state().config.network.hostname = Some(name.clone());
+        }
+        Ok(())
+    }
+
+    async fn settle(&self) -> Option<String> {
+        None
     }
 }
 

@@ -93,6 +93,11 @@ impl ConfigFile {
         InForce { document, good, faults: fault.into_iter().collect(), found, copy, repair }
     }
 
+    /// The value of a key as it is in force; `null` is absent.
+    pub fn value(&self, key: &str) -> Option<Value> {
+        self.read().document.get(key)
+    }
+
     /// Decides between the file and the copy: whether the copy is used, what is to be repaired, what is to be reported.
     fn judge(&self, found: &Found, copy: Option<&GoodCopy>) -> (bool, Repair, Option<SettingFault>) {
         let fault = |message: String| Some(SettingFault { subject: "config.json".to_owned(), message });

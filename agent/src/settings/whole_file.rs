@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// A file that cannot be renamed onto (bind-mounted into a container by itself) is written in place. The file keeps its
 /// mode; a new one gets `mode`. A symlink is followed.
-pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mode = fs::metadata(&path).map_or(mode, |present| present.permissions().mode() & 0o777);
     let temporary = temporary_name(&path);

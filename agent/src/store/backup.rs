@@ -40,6 +40,7 @@ pub(super) fn make(
 ) -> Result<(BackupInfo, bool), StoreError> {
     let folder = place.backups();
     ensure_folder(&folder)?;
+    keep::remove_unfinished(&folder);
     let present = list(&folder).map_err(|error| StoreError::io(&folder, "the folder cannot be read", &error))?;
     if only_if_changed
         && let Some(newest) = present.first()

@@ -68,8 +68,14 @@ pub(super) fn ensure_folder(folder: &Path) -> Result<(), StoreError> {
         }
         Ok(_) => Err(StoreError::failed(folder, "it is not a folder: move it away")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let missing = folder.ancestors().take_while(|folder| !folder.exists()).count();
             let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|error| StoreError::io(folder, "the folder cannot be made", &error))
+            made.map_err(|error| StoreError::io(folder, "the folder cannot be made", &error))?;
+            // What is stored in it is only as durable as its name. One that may not be read is not refused for that.
+            for above in folder.ancestors().skip(1).take(missing) {
+                let _ = File::open(above).and_then(|above| above.sync_all());
+            }
+            Ok(())
         }
         Err(error) => Err(StoreError::io(folder, "it cannot be looked at", &error)),
     }

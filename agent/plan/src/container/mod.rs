@@ -6,6 +6,7 @@
 mod comparison;
 mod environment;
 mod features;
+mod made_from;
 mod name;
 mod options;
 mod spec;
@@ -13,10 +14,11 @@ mod specify;
 mod supervisor_network;
 
 pub use comparison::differences;
+pub use made_from::{MADE_FROM_LABEL, is_as_made};
 pub use name::{ContainerName, HANDING_OVER_PREFIX};
 pub use options::{
     DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,
 };
 pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
-pub use specify::{network_name, specify, volume_name};
+pub use specify::{container_name, network_name, specify, volume_name};
 pub use supervisor_network::{SUPERVISOR_GATEWAY, SUPERVISOR_NETWORK, SUPERVISOR_SUBNET};

@@ -21,7 +21,7 @@ pub fn volume_name(app: AppId, name: &str) -> String {
 /// by its reference. A `service:` network mode stays unresolved ([`NetworkMode::Service`]).
 pub fn specify(app: &App, release: &Release, service: &Service, facts: &Facts, engine_image: Option<&str>) -> ContainerSpec {
     let mut spec = ContainerSpec {
-        name: name(release, service),
+        name: container_name(release, service),
         image: engine_image.map_or_else(|| service.image.to_string(), str::to_owned),
         environment: BTreeMap::new(),
         labels: labels(app, service),
@@ -48,7 +48,8 @@ pub fn specify(app: &App, release: &Release, service: &Service, facts: &Facts, e
     spec
 }
 
-fn name(release: &Release, service: &Service) -> String {
+/// Name of a service's container in the engine (behaviour §4.4).
+pub fn container_name(release: &Release, service: &Service) -> String {
     ContainerName {
         handing_over: false,
         service: service.name.clone(),

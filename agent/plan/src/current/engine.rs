@@ -1,10 +1,11 @@
 //! Objects of the engine, as far as planning needs them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::container::{ContainerSpec, ImageConfig};
+use crate::container::{ContainerSpec, ImageConfig, Mount};
 use crate::target::{AppId, AppUuid, NetworkSpec, VolumeSpec};
 
 /// The engine's word for a container's state.
@@ -79,15 +80,21 @@ pub struct Container {
     /// How often the engine started it again.
     pub restart_count: i64,
     /// How it was made.
-    pub spec: ContainerSpec,
+    pub spec: Arc<ContainerSpec>,
     /// The defaults of its image, where the engine still has it.
-    pub image_config: Option<ImageConfig>,
+    pub image_config: Option<Arc<ImageConfig>>,
 }
 
 impl Container {
     /// Running or being started again by the engine: something would be stopped by removing it.
     pub fn is_up(&self) -> bool {
         matches!(self.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+    }
+
+    /// Whether it mounts a named volume, by the volume's name in the engine.
+    pub fn mounts_volume(&self, volume: &str) -> bool {
+        let bound = self.spec.binds.iter().any(|bind| bind.split_once(':').is_some_and(|(source, _)| source == volume));
+        bound || self.spec.mounts.iter().any(|mount| matches!(mount, Mount::Volume { source, .. } if source == volume))
     }
 }
 

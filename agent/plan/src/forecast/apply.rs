@@ -1,9 +1,10 @@
 //! What a step does to the model, when it succeeds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::container::{ContainerName, ContainerSpec};
-use crate::current::{Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
+use crate::current::{BootFile, Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
 use crate::memory::{ImageRecord, Memory, Remember};
 use crate::plan::{Action, Step};
 use crate::policy::Now;
@@ -57,13 +58,40 @@ pub fn apply(current: &mut Current, memory: &mut Memory, step: &Step, now: Now) 
         Action::Stop { container } => on(current, &container.id, |c| c.state = ContainerState::Exited),
         Action::Kill { container } => current.engine.containers.retain(|c| c.id != container.id),
         Action::Rename { container, name } => on(current, &container.id, |c| rename(c, name)),
-        Action::SetRestartPolicy { container, policy } => on(current, &container.id, |c| c.spec.options.restart = *policy),
+        Action::SetRestartPolicy { container, policy } => {
+            on(current, &container.id, |c| Arc::make_mut(&mut c.spec).options.restart = *policy)
+        }
         Action::ClearMarker { app_id, service } => {
             if let Some(services) = current.locks.handed_over.get_mut(app_id) {
                 services.remove(service);
             }
         }
+        Action::WriteBootConfig { back_end, changes, why } => {
+            if let Some(BootFile::Says(values)) = current.host.boot.get_mut(back_end) {
+                for (key, wanted) in changes {
+                    match wanted {
+                        Some(wanted) => values.insert(key.clone(), wanted.clone()),
+                        None => values.remove(key),
+                    };
+                }
+            }
+            current.host.reboot.insert(why.clone());
+        }
+        Action::RequireReboot { why } => {
+            current.host.reboot.insert(why.clone());
+        }
+        Action::Reboot => restart(current),
         Action::Remember { change } => memory.apply(change),
+    }
+}
+
+/// The device has started again: locks are gone, and what was made before is older than this run.
+fn restart(current: &mut Current) {
+    current.host.reboot.clear();
+    current.host.boot_id.push('+');
+    current.locks.held.clear();
+    for container in &mut current.engine.containers {
+        container.created_ms = i64::MIN;
     }
 }
 
@@ -74,7 +102,7 @@ fn on(current: &mut Current, id: &str, change: impl FnOnce(&mut Container)) {
 }
 
 fn rename(container: &mut Container, name: &str) {
-    container.spec.name = name.to_owned();
+    Arc::make_mut(&mut container.spec).name = name.to_owned();
     if let Some(parsed) = ContainerName::parse(name) {
         container.commit = parsed.commit;
         container.release_id = Some(parsed.release_id);
@@ -128,7 +156,7 @@ fn made_container(current: &Current, spec: &ContainerSpec, start: bool, now: Now
         error: String::new(),
         health: with_check.then_some(Health::Starting),
         restart_count: 0,
-        spec: spec.clone(),
+        spec: Arc::new(spec.clone()),
         image_config: None,
     }
 }

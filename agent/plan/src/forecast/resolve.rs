@@ -25,6 +25,7 @@ fn over(model: &mut Model, wait: &Wait) -> bool {
         Reason::WaitingForDependency { service, condition } => depend(model, service, condition),
         Reason::WaitingForDownloadWindow { .. } => std::mem::take(&mut model.policy.download) != Gate::Open,
         Reason::WaitingForUpdateWindow { .. } => std::mem::take(&mut model.policy.switch) != Gate::Open,
+        Reason::HeldForVolume { .. } => model.policy.hold.take().is_some(),
         Reason::Retry { .. } => {
             let any = !model.memory.failures.is_empty();
             model.memory.failures.clear();

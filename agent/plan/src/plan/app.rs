@@ -1,15 +1,20 @@
 //! One app of the target: from what is there to what is wanted (behaviour §3).
 
+mod survey;
+mod switch;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use self::switch::Planned;
 
 use super::draft::{Draft, World};
-use super::need::{Need, Present, assess};
+use super::need::Need;
 use super::networks::{self, Networks};
 use super::start::{Candidate, blocker};
 use super::trial::{self, Verdict};
-use super::volumes::{self, Volumes};
+use super::volumes::Volumes;
 use super::{Action, Named, Reason, departed, handover, images, locking};
-use crate::container::{NetworkMode, specify};
 use crate::contract;
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
@@ -21,10 +26,14 @@ pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     let name = app.name.as_deref().unwrap_or(uuid);
     let offences = app.offences.iter().map(ToString::to_string).collect();
     draft.note(name, None, Reason::Refused { offences });
+    // Locks that were taken for something that is over by now.
+    if let Some(id) = app.id.filter(|id| !draft.is_frozen(*id) && !draft.is_at_work_on(*id)) {
+        locking::release(draft, Some(name), id);
+    }
 }
 
 /// Plans one app as far as its contracts let it run on this device (behaviour §9).
-pub(super) fn plan_accepted(draft: &mut Draft<'_>, world: &World<'_>, supervisor: &Networks, app: &App) {
+pub(super) fn plan_accepted<'w>(draft: &mut Draft<'w>, world: &World<'w>, supervisor: &Networks, app: &App) {
     match contract::judge(app, draft.input.facts) {
         contract::Verdict::Accepted => plan_app(draft, world, supervisor, app),
         contract::Verdict::Without(reduced, violations) => {
@@ -41,7 +50,7 @@ pub(super) fn plan_accepted(draft: &mut Draft<'_>, world: &World<'_>, supervisor
 }
 
 /// Plans one app; settles it when nothing is left to do.
-fn plan_app<'a>(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App) {
+fn plan_app<'a, 'w: 'a>(draft: &mut Draft<'w>, world: &World<'w>, supervisor: &'a Networks, app: &'a App) {
     if draft.input.memory.departed.contains_key(&app.id) {
         let change = Remember::ForgetDeparture { app_id: app.id };
         draft.step(Some(&app.name), None, Action::Remember { change }, Reason::NotThereYet);
@@ -91,79 +100,17 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn of(draft: &mut Draft<'_>, world: &World<'a>, supervisor: &'a Networks, app: &'a App, release: &'a Release) -> Round<'a> {
-        images::adopt(draft, world, app, release);
-        let volumes = volumes::plan_volumes(draft, world, app, release);
-        let networks = networks::plan_networks(draft, world, app, release);
-        let mut by_service: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
-        for container in world.of_app(app.id) {
-            by_service.entry(&container.service).or_default().push(container);
-        }
-        let mut round = Round {
-            app,
-            release,
-            candidates: BTreeMap::new(),
-            surplus: Vec::new(),
-            handing_over: Vec::new(),
-            supervisor,
-            networks,
-            volumes,
-            first_install: by_service.is_empty(),
-        };
-        for (name, service) in &release.services {
-            let present = Present::of(by_service.remove(name.as_str()).unwrap_or_default().into_iter());
-            for other in present.others {
-                match present.newest {
-                    Some(new) if other.handing_over && !new.handing_over => round.handing_over.push((other, new)),
-                    _ => round.surplus.push((other, Reason::Duplicate)),
-                }
-            }
-            let image = world.image(&service.image);
-            let recorded = draft.input.memory.images.get(&service.image.to_string()).filter(|r| !r.engine_id.is_empty());
-            let engine_image = image.map(|i| i.id.as_str()).or(recorded.map(|record| record.engine_id.as_str()));
-            let wanted = specify(app, release, service, draft.input.facts, engine_image);
-            let stopped = draft.input.memory.stops.contains(&(app.id, name.clone()));
-            let candidate =
-                Candidate { service, present: present.newest, wanted, need: Need::Keep, has_image: image.is_some(), stopped };
-            round.candidates.insert(name, candidate);
-        }
-        let removed = by_service.into_values().flatten().map(|container| (container, Reason::NotWantedAnyMore));
-        round.surplus.extend(removed);
-        round.assess();
-        round
-    }
-
-    /// Decides what each service needs. A container that shares another's network stack goes with it.
-    fn assess(&mut self) {
-        let ids: BTreeMap<String, String> =
-            self.candidates.iter().filter_map(|(name, c)| Some(((*name).to_owned(), c.present?.id.clone()))).collect();
-        for candidate in self.candidates.values_mut() {
-            if let NetworkMode::Service(name) = &candidate.wanted.network_mode
-                && let Some(id) = ids.get(name)
-            {
-                candidate.wanted.network_mode = NetworkMode::Container(id.clone());
-            }
-            let need = assess(candidate.service, candidate.present, &candidate.wanted, candidate.stopped);
-            candidate.need = match (need, candidate.present) {
-                (need @ (Need::Replace(..) | Need::Bury(_)), _) | (need, None) => need,
-                (need, Some(container)) => match changing_object(container, &[&self.networks, self.supervisor], &self.volumes) {
-                    Some(what) => Need::Replace(container, Reason::Changed { fields: vec![what] }),
-                    None => need,
-                },
-            };
-        }
-    }
-
-    fn plan(&self, draft: &mut Draft<'_>, world: &World<'a>) {
+    fn plan<'w>(&self, draft: &mut Draft<'w>, world: &World<'w>) {
         let missing: Vec<&Candidate<'_>> =
             self.candidates.values().filter(|c| !c.has_image && !matches!(c.need, Need::Keep)).collect();
         self.fetch(draft, world, &missing);
         self.keep_running(draft);
+        self.tell_unkept(draft);
         if self.volumes.blocked {
             return;
         }
         self.hand_over(draft, missing.is_empty());
-        let missing: Vec<String> = missing.iter().map(|c| c.service.image.to_string()).collect();
+        let missing = Arc::new(missing.iter().map(|c| c.service.image.to_string()).collect::<Vec<_>>());
         let switch = self.switch(&missing, draft.input.policy.download == Gate::Open);
         if switch.is_empty() {
             return;
@@ -171,7 +118,9 @@ impl<'a> Round<'a> {
         if switch.iter().all(|(.., ready)| !ready) {
             return self.explain(draft, switch);
         }
-        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install) {
+        // What only adds missing containers to the release that runs interrupts nobody either.
+        let only_adds = switch.iter().all(|(_, planned, _)| planned.adds());
+        if !locking::acquire(draft, self.app, self.lock_set(), self.first_install || only_adds) {
             return;
         }
         if !trial::begin(draft, self.app, self.release) {
@@ -193,7 +142,7 @@ impl<'a> Round<'a> {
     }
 
     /// Downloads wait until containers of the kill-first strategies are gone, except for services that are new.
-    fn fetch(&self, draft: &mut Draft<'_>, world: &World<'a>, missing: &[&Candidate<'a>]) {
+    fn fetch<'w>(&self, draft: &mut Draft<'w>, world: &World<'w>, missing: &[&Candidate<'a>]) {
         let busy = self
             .candidates
             .values()
@@ -217,7 +166,12 @@ impl<'a> Round<'a> {
             match &candidate.need {
                 Need::Start(container, why) => {
                     match self.start_blocker(candidate).or_else(|| needs_reboot(draft, candidate, container)) {
-                        Some(reason) if *why == Reason::StartedNever => draft.wait(&self.app.name, Some(name), reason),
+                        Some(reason) if *why == Reason::StartedNever => {
+                            if reason == Reason::WaitingForReboot {
+                                require_reboot(draft, self.app, container);
+                            }
+                            draft.wait(&self.app.name, Some(name), reason);
+                        }
                         _ => draft.step(label.0, label.1, Action::Start { container: Named::of(container) }, why.clone()),
                     }
                 }
@@ -229,66 +183,16 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// What is as it should be as far as it can be.
+    fn tell_unkept(&self, draft: &mut Draft<'_>) {
+        for candidate in self.candidates.values().filter(|candidate| !candidate.unkept.is_empty()) {
+            let fields = candidate.unkept.clone();
+            draft.note(&self.app.name, Some(&candidate.service.name), Reason::NotKept { fields });
+        }
+    }
+
     fn start_blocker(&self, candidate: &Candidate<'a>) -> Option<Reason> {
         blocker(candidate, &self.candidates, &[&self.networks, self.supervisor], &self.volumes)
-    }
-
-    /// What needs the app's locks, each with whether it can be done now. Nothing is killed for a download that may not
-    /// begin.
-    fn switch(&self, missing: &[String], may_download: bool) -> Vec<(&'a str, Planned, bool)> {
-        let images_ready = missing.is_empty();
-        let waiting = || Planned::Wait(Reason::WaitingForImages { missing: missing.to_vec() });
-        let mut switch = Vec::new();
-        for (container, why) in &self.surplus {
-            let planned = Planned::Do(Action::Kill { container: Named::of(container) }, why.clone());
-            let (planned, ready) = if images_ready || !container.is_up() { (planned, true) } else { (waiting(), false) };
-            switch.push((container.service.as_str(), planned, ready));
-        }
-        for (name, candidate) in &self.candidates {
-            let ready = images_ready || (kills_first(candidate) && may_download);
-            let (planned, ready) = match &candidate.need {
-                Need::Keep | Need::Start(..) | Need::Bury(_) => continue,
-                Need::Replace(container, _) | Need::Rename(container)
-                    if handover::applies(candidate, container, self.is_changing(container)) =>
-                {
-                    if images_ready {
-                        continue;
-                    } else {
-                        (waiting(), false)
-                    }
-                }
-                Need::Rename(_) | Need::Replace(..) if !ready => (waiting(), false),
-                Need::Rename(container) => (self.rename(candidate, container), true),
-                Need::Stop(container) => {
-                    (Planned::Do(Action::Stop { container: Named::of(container) }, Reason::StoppedByTarget), true)
-                }
-                Need::Replace(container, why) => {
-                    (Planned::Do(Action::Kill { container: Named::of(container) }, why.clone()), true)
-                }
-                Need::Install => self.install(candidate, images_ready, waiting),
-            };
-            switch.push((*name, planned, ready));
-        }
-        switch
-    }
-
-    fn rename(&self, candidate: &Candidate<'a>, container: &Container) -> Planned {
-        let why = Reason::NewRelease { from: container.commit.clone(), to: self.release.commit.clone() };
-        Planned::Do(Action::Rename { container: Named::of(container), name: candidate.wanted.name.clone() }, why)
-    }
-
-    fn install(&self, candidate: &Candidate<'a>, images_ready: bool, waiting: impl Fn() -> Planned) -> (Planned, bool) {
-        if let Some(reason) = self.beside(&candidate.service.name) {
-            return (Planned::Wait(reason), false);
-        }
-        if !images_ready {
-            return (waiting(), false);
-        }
-        if let Some(reason) = self.start_blocker(candidate) {
-            return (Planned::Wait(reason), false);
-        }
-        let action = Action::Create { spec: Box::new(candidate.wanted.clone()), start: candidate.starts_at_once() };
-        (Planned::Do(action, Reason::NotThereYet), true)
     }
 
     /// Hand-overs need no lock: nothing stops before the new container says so (behaviour §7).
@@ -331,12 +235,16 @@ fn needs_reboot(draft: &Draft<'_>, candidate: &Candidate<'_>, container: &Contai
     (candidate.requires_reboot() && container.created_ms >= booted_ms).then_some(Reason::WaitingForReboot)
 }
 
-/// What is planned for a service under the locks.
-enum Planned {
-    /// A step.
-    Do(Action, Reason),
-    /// Nothing yet.
-    Wait(Reason),
+/// Marks that the device has to start again for a container. Whether it has since the container was made, clocks tell; one
+/// that is not set says nothing.
+fn require_reboot(draft: &mut Draft<'_>, app: &App, container: &Container) {
+    let id: String = container.id.chars().take(12).collect();
+    let why = format!("service {} of {} (container {id})", container.service, app.name);
+    let host = &draft.input.current.host;
+    if host.boot_id.is_empty() || host.reboot.contains(&why) || draft.input.now.wall_ms.is_none() {
+        return;
+    }
+    draft.step(Some(&app.name), Some(&container.service), Action::RequireReboot { why }, Reason::WaitingForReboot);
 }
 
 fn kills_first(candidate: &Candidate<'_>) -> bool {
@@ -346,6 +254,6 @@ fn kills_first(candidate: &Candidate<'_>) -> bool {
 /// A network or volume that has to go and that this container uses.
 fn changing_object(container: &Container, networks: &[&Networks], volumes: &Volumes) -> Option<String> {
     let network = networks.iter().flat_map(|n| &n.changing).find(|name| networks::uses(container, name));
-    let volume = volumes.changing.iter().find(|name| volumes::uses(container, name));
+    let volume = volumes.changing.iter().find(|name| container.mounts_volume(name));
     network.map(|name| format!("network {name}")).or_else(|| volume.map(|name| format!("volume {name}")))
 }

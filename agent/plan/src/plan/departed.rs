@@ -43,7 +43,7 @@ pub(super) fn plan_departed(draft: &mut Draft<'_>, world: &World<'_>) {
         .chain(draft.input.memory.departed.keys().copied().filter(|id| !known.ids.contains(id)))
         .chain(world.volumes.values().filter_map(|v| volume_app(v)).filter(|id| !known.ids.contains(id)))
         .collect();
-    for app in departed {
+    for app in departed.into_iter().filter(|app| !draft.is_frozen(*app)).collect::<Vec<_>>() {
         let name = format!("app {app}");
         if remove_containers(draft, world.of_app(app), &name, app) {
             locking::release(draft, Some(&name), app);

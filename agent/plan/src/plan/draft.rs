@@ -1,11 +1,13 @@
 //! A plan being written, and the indexes over the present that planning reads.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::step::app_place;
-use super::{Action, Input, Plan, Reason, Step, Wait};
+use super::findings::Findings;
+use super::step::{LOCK_KEY, app_place};
+use super::{Action, HoldVerdict, Input, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
-use crate::memory::Failure;
+use crate::memory::{Failure, ImageRecord};
 use crate::target::{AppId, ImageRef};
 
 /// How many images are pulled at a time.
@@ -17,10 +19,12 @@ pub(super) struct World<'a> {
     pub networks: BTreeMap<&'a str, Vec<&'a Network>>,
     pub volumes: BTreeMap<&'a str, &'a Volume>,
     by_digest: BTreeMap<&'a str, &'a Image>,
-    by_tag: BTreeMap<&'a str, &'a Image>,
-    by_id: BTreeMap<&'a str, &'a Image>,
-    recorded_by_digest: BTreeMap<&'a str, &'a str>,
-    recorded: BTreeMap<&'a str, &'a str>,
+    // Each made when first asked for: where images are known by their digests nobody does.
+    by_tag: OnceCell<BTreeMap<&'a str, &'a Image>>,
+    by_id: OnceCell<BTreeMap<&'a str, &'a Image>>,
+    recorded_by_digest: OnceCell<BTreeMap<&'a str, &'a str>>,
+    images: &'a [Image],
+    records: &'a BTreeMap<String, ImageRecord>,
 }
 
 impl<'a> World<'a> {
@@ -30,11 +34,12 @@ impl<'a> World<'a> {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: engine.volumes.iter().map(|v| (v.name.as_str(), v)).collect(),
-            by_digest: BTreeMap::new(),
-            by_tag: BTreeMap::new(),
-            by_id: engine.images.iter().map(|i| (i.id.as_str(), i)).collect(),
-            recorded_by_digest: BTreeMap::new(),
-            recorded: BTreeMap::new(),
+            by_digest: engine.images.iter().flat_map(digests_of).collect(),
+            by_tag: OnceCell::new(),
+            by_id: OnceCell::new(),
+            recorded_by_digest: OnceCell::new(),
+            images: &engine.images,
+            records: &input.memory.images,
         };
         for container in &engine.containers {
             world.containers.entry(container.app_id).or_default().push(container);
@@ -42,40 +47,35 @@ impl<'a> World<'a> {
         for network in &engine.networks {
             world.networks.entry(&network.name).or_default().push(network);
         }
-        for image in &engine.images {
-            world.by_digest.extend(image.digests.iter().filter_map(|d| d.split_once('@')).map(|(_, digest)| (digest, image)));
-            world.by_tag.extend(image.tags.iter().map(|tag| (tag.as_str(), image)));
-        }
-        for (text, record) in input.memory.images.iter().filter(|(_, record)| !record.engine_id.is_empty()) {
-            world.recorded.insert(text, &record.engine_id);
-            if let Some(digest) = &record.image.digest {
-                world.recorded_by_digest.insert(digest, &record.engine_id);
-            }
-        }
         world
     }
 
     /// The engine's image for a reference: by digest, by tag, or by what was recorded for the same digest (protocol §11).
     pub fn image(&self, image: &ImageRef) -> Option<&'a Image> {
         match &image.digest {
-            Some(digest) => self
-                .by_digest
-                .get(digest.as_str())
-                .or_else(|| self.recorded_by_digest.get(digest.as_str()).and_then(|id| self.by_id.get(id)))
-                .copied(),
+            Some(digest) => self.by_digest.get(digest.as_str()).copied().or_else(|| self.recorded_by_digest(digest)),
             None => {
                 let text = image.to_string();
-                self.by_tag
-                    .get(text.as_str())
-                    .or_else(|| self.recorded.get(text.as_str()).and_then(|id| self.by_id.get(id)))
-                    .copied()
+                let of_tag = |image: &'a Image| image.tags.iter().map(move |tag| (tag.as_str(), image));
+                let by_tag = self.by_tag.get_or_init(|| self.images.iter().flat_map(of_tag).collect());
+                by_tag.get(text.as_str()).copied().or_else(|| self.image_by_id(&self.records.get(&text)?.engine_id))
             }
         }
     }
 
+    /// The image that was recorded for this digest, whatever its name was.
+    fn recorded_by_digest(&self, digest: &str) -> Option<&'a Image> {
+        let recorded = self.recorded_by_digest.get_or_init(|| {
+            let known = self.records.values().filter(|record| !record.engine_id.is_empty());
+            known.filter_map(|record| Some((record.image.digest.as_deref()?, record.engine_id.as_str()))).collect()
+        });
+        self.image_by_id(recorded.get(digest)?)
+    }
+
     /// An image by its engine id.
     pub fn image_by_id(&self, id: &str) -> Option<&'a Image> {
-        self.by_id.get(id).copied()
+        let by_id = self.by_id.get_or_init(|| self.images.iter().map(|image| (image.id.as_str(), image)).collect());
+        by_id.get(id).copied()
     }
 
     /// Containers of an app.
@@ -84,22 +84,54 @@ impl<'a> World<'a> {
     }
 }
 
+/// The digests an image is known by.
+fn digests_of(image: &Image) -> impl Iterator<Item = (&str, &Image)> {
+    image.digests.iter().filter_map(|text| text.split_once('@')).map(move |(_, digest)| (digest, image))
+}
+
 /// The plan being written.
 pub(super) struct Draft<'a> {
     pub input: Input<'a>,
+    pub findings: Findings,
     plan: Plan,
     keys: BTreeSet<String>,
     /// Services whose containers this plan works on already.
     places: BTreeSet<String>,
     fetches: usize,
+    /// Apps that are left as they are while a volume of theirs is copied.
+    frozen: BTreeSet<AppId>,
     /// Set when a step was wanted, whether it could be taken now or not.
     unsettled: bool,
 }
 
 impl<'a> Draft<'a> {
-    pub fn new(input: Input<'a>) -> Draft<'a> {
+    pub fn new(input: Input<'a>, findings: Findings) -> Draft<'a> {
         let fetches = input.current.in_flight.keys().filter(|key| key.starts_with("fetch ")).count();
-        Draft { input, plan: Plan::default(), keys: BTreeSet::new(), places: BTreeSet::new(), fetches, unsettled: false }
+        Draft {
+            input,
+            findings,
+            plan: Plan::default(),
+            keys: BTreeSet::new(),
+            places: BTreeSet::new(),
+            fetches,
+            frozen: BTreeSet::new(),
+            unsettled: false,
+        }
+    }
+
+    /// Leaves an app as it is for this round.
+    pub fn freeze(&mut self, app: AppId) {
+        self.frozen.insert(app);
+    }
+
+    /// Whether an app is left as it is in this round.
+    pub fn is_frozen(&self, app: AppId) -> bool {
+        self.frozen.contains(&app)
+    }
+
+    /// Says how it stands with the volume that is to be kept from its services.
+    pub fn hold(&mut self, verdict: HoldVerdict) {
+        self.plan.hold = Some(verdict);
     }
 
     /// Whether a step runs now whose key begins like this.
@@ -125,18 +157,19 @@ impl<'a> Draft<'a> {
         }
         let place = step.place();
         if place.as_ref().is_some_and(|place| self.runs(place) || self.places.contains(place)) {
-            return;
+            return self.postpone(key);
         }
         if let Some(failure) = self.waits_for_retry(&key) {
             let retry =
                 Reason::Retry { error: failure.error.clone(), count: failure.count, retry_boot_ms: failure.retry_boot_ms };
             self.wake(failure.retry_boot_ms);
             self.wait(app.unwrap_or("device"), service, retry);
-            return;
+            return self.postpone(key);
         }
         if matches!(step.action, Action::Fetch { .. }) {
             if self.fetches >= MAX_FETCHES {
-                return;
+                self.wait(app.unwrap_or("device"), service, Reason::WaitingForTurn { at_a_time: MAX_FETCHES });
+                return self.postpone(key);
             }
             self.fetches += 1;
         }
@@ -153,10 +186,19 @@ impl<'a> Draft<'a> {
         if let Some(failure) = self.waits_for_retry(&key) {
             let (error, retry_boot_ms) = (failure.error.clone(), failure.retry_boot_ms);
             self.wake(retry_boot_ms);
+            self.postpone(key);
             return self.note("device", None, Reason::LeftForNow { what, error, retry_boot_ms });
         }
         if self.keys.insert(key) {
             self.plan.steps.push(step);
+        }
+    }
+
+    /// A step is wanted and not taken now: what is known of its failures stays known.
+    pub fn postpone(&mut self, key: String) {
+        // Nobody asks for a step that never failed.
+        if self.input.memory.failures.contains_key(&key) {
+            self.plan.postponed.push(key);
         }
     }
 
@@ -207,7 +249,28 @@ impl<'a> Draft<'a> {
         self.unsettled
     }
 
-    pub fn finish(self) -> Plan {
-        self.plan
+    /// Whether nothing is done or about to be done beside taking locks and giving them back.
+    pub fn is_quiet(&self) -> bool {
+        let hands_over = |wait: &Wait| matches!(wait.reason, Reason::WaitingForHandOver { .. });
+        self.plan.steps.iter().all(|step| matches!(step.action, Action::ReleaseLock { .. }))
+            && self.input.current.in_flight.keys().all(|key| key.starts_with(LOCK_KEY))
+            && !self.plan.waiting.iter().any(hands_over)
+    }
+
+    /// Keeps the locks that were to be given back.
+    pub fn drop_releases(&mut self) {
+        let keys = &mut self.keys;
+        self.plan.steps.retain(|step| {
+            let release = matches!(step.action, Action::ReleaseLock { .. });
+            if release {
+                keys.remove(&step.key());
+            }
+            !release
+        });
+    }
+
+    /// The plan, and what was found out on the way.
+    pub fn finish(self) -> (Plan, Findings) {
+        (self.plan, self.findings)
     }
 }

@@ -42,8 +42,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, app: &App, candidate: &Candidate<'_>,
         let action = Action::ClearMarker { app_id: app.id, service: candidate.service.name.clone() };
         return draft.step(name, service, action, Reason::HandOver);
     }
-    let action = Action::Create { spec: Box::new(candidate.wanted.clone()), start: true };
-    draft.step(name, service, action, Reason::HandOver);
+    draft.step(name, service, candidate.wanted.creation(true), Reason::HandOver);
 }
 
 /// Ends a hand-over: removes the old container once the new one has said so, or its time is up.

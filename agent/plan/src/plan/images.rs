@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, World};
 use super::removal::Kept;
 use super::{Action, Reason};
+use crate::current::Image;
 use crate::memory::{ImageRecord, Remember};
 use crate::policy::Gate;
-use crate::target::{App, ImageRef, Release, Service};
+use crate::target::{App, ImageRef, Service};
 
 /// Asks for a service's image, if it may be downloaded now.
 pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
@@ -38,49 +39,46 @@ pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
 
 /// Removes what a service ran on before, to make room for its new image (behaviour §7, `delete-then-download`). True while
 /// there is something to remove. An image that cannot be removed does not hold the download up.
-pub(super) fn delete_first(draft: &mut Draft<'_>, world: &World<'_>, app: &App, service: &Service) -> bool {
+pub(super) fn delete_first<'w>(draft: &mut Draft<'w>, world: &World<'w>, app: &App, service: &Service) -> bool {
     let input = draft.input;
-    let kept = Kept::of(&input, world);
-    let old: Vec<ImageRef> = input
-        .memory
-        .images
-        .iter()
-        .filter(|(text, record)| {
-            record.app_uuid == app.uuid
-                && record.service == service.name
-                && !record.image.same_image(&service.image)
-                && !kept.has(text, record)
-                && world.image_by_id(&record.engine_id).is_some()
-                && !input.memory.failures.contains_key(&format!("image {}", record.image))
-        })
-        .map(|(_, record)| record.image.clone())
-        .collect();
-    for image in &old {
-        let action = Action::RemoveImage { image: image.clone() };
-        draft.step(Some(&app.name), Some(&service.name), action, Reason::Superseded);
+    let records = input.memory.images.iter().filter(|(_, record)| {
+        record.app_uuid == app.uuid
+            && record.service == service.name
+            && !record.image.same_image(&service.image)
+            && world.image_by_id(&record.engine_id).is_some()
+    });
+    let mut records = records.peekable();
+    if records.peek().is_none() {
+        return false;
     }
-    !old.is_empty()
-}
-
-/// Records images of a release that the engine has already (made by another agent, or preloaded): without a record the
-/// agent would never remove them.
-pub(super) fn adopt(draft: &mut Draft<'_>, world: &World<'_>, app: &App, release: &Release) {
-    for service in release.services.values() {
-        let Some(image) = world.image(&service.image) else { continue };
-        let known = draft.input.memory.images.get(&service.image.to_string());
-        if known.is_some_and(|record| record.engine_id == image.id) {
+    let kept = Kept::of(&input, world);
+    let superseded: Vec<ImageRef> =
+        records.filter(|(text, record)| !kept.has(text, record)).map(|(_, record)| record.image.clone()).collect();
+    let mut any = false;
+    for image in superseded {
+        let key = format!("image {image}");
+        if input.memory.failures.contains_key(&key) {
+            draft.postpone(key);
             continue;
         }
-        let record = ImageRecord {
-            image: service.image.clone(),
-            engine_id: image.id.clone(),
-            app_uuid: app.uuid.clone(),
-            service: service.name.clone(),
-            size_bytes: image.size_bytes,
-            pulled_ms: draft.input.now.wall_ms,
-        };
-        draft.step(Some(&app.name), Some(&service.name), Action::AdoptImage { record }, Reason::NotThereYet);
+        draft.step(Some(&app.name), Some(&service.name), Action::RemoveImage { image }, Reason::Superseded);
+        any = true;
     }
+    any
+}
+
+/// Records a service's image that the engine has already (made by another agent, or preloaded) and that is not recorded as
+/// that: without a record the agent would never remove it.
+pub(super) fn adopt(draft: &mut Draft<'_>, app: &App, service: &Service, image: &Image) {
+    let record = ImageRecord {
+        image: service.image.clone(),
+        engine_id: image.id.clone(),
+        app_uuid: app.uuid.clone(),
+        service: service.name.clone(),
+        size_bytes: image.size_bytes,
+        pulled_ms: draft.input.now.wall_ms,
+    };
+    draft.step(Some(&app.name), Some(&service.name), Action::AdoptImage { record }, Reason::NotThereYet);
 }
 
 /// Gives up pulls of images that no app of the target asks for any more.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::draft::Draft;
+use super::step::LOCK_KEY;
 use super::{Action, Reason};
 use crate::current::LockHolder;
 use crate::policy::Gate;
@@ -10,7 +11,7 @@ use crate::target::{App, AppId};
 
 /// Whether the locks of all these services are the agent's and stay so: those that are being given back do not count.
 pub(super) fn are_ours(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> bool {
-    let in_motion = draft.input.current.in_flight.contains_key(&format!("locks of app {app}"));
+    let in_motion = draft.input.current.in_flight.contains_key(&format!("{LOCK_KEY}{app}"));
     !in_motion && draft.input.current.locks.all_ours(app, services.iter().map(String::as_str))
 }
 
@@ -36,23 +37,21 @@ pub(super) fn acquire(draft: &mut Draft<'_>, app: &App, services: BTreeSet<Strin
 pub(super) fn take(draft: &mut Draft<'_>, name: &str, app: AppId, services: BTreeSet<String>) -> bool {
     let force = draft.input.policy.force.clone();
     if force.is_none()
-        && let Some(reason) = held_by_application(draft, app, &services)
+        && let Some((service, reason)) = held_by_application(draft, app, &services)
     {
-        let service = match &reason {
-            Reason::WaitingForLock { service, .. } => Some(service.clone()),
-            _ => None,
-        };
-        draft.wait(name, service.as_deref(), reason);
+        draft.wait(name, Some(&service), reason);
         return false;
     }
     draft.step(Some(name), None, Action::TakeLock { app_id: app, services, force }, Reason::BeforeSwitch);
     false
 }
 
-fn held_by_application(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> Option<Reason> {
+/// The first of these services whose lock the application holds, and that in words.
+pub(super) fn held_by_application(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> Option<(String, Reason)> {
     services.iter().find_map(|service| match draft.input.current.locks.holder(app, service)? {
         LockHolder::Application { file, since_ms } => {
-            Some(Reason::WaitingForLock { service: service.clone(), file: file.clone(), since_ms: *since_ms })
+            let (file, since_ms) = (file.clone(), *since_ms);
+            Some((service.clone(), Reason::WaitingForLock { service: service.clone(), file, since_ms }))
         }
         LockHolder::Agent { .. } => None,
     })

@@ -3,22 +3,32 @@
 mod app;
 mod departed;
 mod draft;
+mod findings;
 mod handover;
+mod hold;
+mod host;
 mod images;
 mod locking;
 mod need;
 mod networks;
+#[cfg(test)]
+mod properties;
 mod reason;
 mod removal;
 mod start;
 mod step;
 mod trial;
 mod volumes;
+mod wanted;
 
+pub use findings::Planner;
+pub use hold::HoldVerdict;
+pub use host::MAX_REBOOTS;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
 use draft::{Draft, World};
+use findings::Findings;
 use serde::Serialize;
 
 use crate::current::Current;
@@ -36,8 +46,13 @@ pub struct Plan {
     pub waiting: Vec<Wait>,
     /// Keys of running steps that nobody wants any more: pulls of images that left the target.
     pub cancel: Vec<String>,
+    /// Keys of steps that failed before, are still wanted and are not taken now: their turn has not come, or their next try.
+    #[serde(skip)]
+    pub postponed: Vec<String>,
     /// When the plan may change without an event, ms since boot.
     pub wake_boot_ms: Option<i64>,
+    /// How it stands with the volume that is to be kept from its services, if one is.
+    pub hold: Option<HoldVerdict>,
 }
 
 impl Plan {
@@ -66,20 +81,36 @@ pub struct Input<'a> {
 
 /// Plans one round. Pure: the same input gives the same plan.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let mut draft = Draft::new(*input);
+    plan_on(input, Findings::default()).0
+}
+
+/// Plans one round on what was found out before about this target and these facts.
+fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
+    let mut draft = Draft::new(*input, findings);
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
+        hold::judge_watching(&mut draft, why);
+        return draft.finish();
+    }
+    if let Some(down) = input.memory.going_down.as_ref().filter(|down| input.now.boot_ms < down.until_boot_ms) {
+        draft.wait("device", None, Reason::GoingDown { power: down.power });
+        draft.wake(down.until_boot_ms);
         return draft.finish();
     }
     for why in &input.policy.passed_over {
         draft.note("device", None, Reason::VariablePassedOver { why: why.clone() });
     }
+    host::plan_configuration(&mut draft);
     let world = World::of(input);
+    hold::plan_hold(&mut draft, &world);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
     }
     let supervisor = networks::plan_supervisor_network(&mut draft, &world);
     for app in input.target.apps.values().filter(|app| app.is_managed()) {
+        if draft.is_frozen(app.id) {
+            continue;
+        }
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
         let stand_in = trial::stand_in(&mut draft, app);
         app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
@@ -88,5 +119,6 @@ pub fn plan(input: &Input<'_>) -> Plan {
     removal::plan_superseded(&mut draft, &world);
     images::plan_cancel(&mut draft);
     removal::plan_dangling(&mut draft);
+    host::plan_reboot(&mut draft);
     draft.finish()
 }

@@ -1,7 +1,9 @@
 //! What one service needs: its present container against the wanted one (behaviour §3.2, §3.3).
 
 use super::Reason;
-use crate::container::{ContainerSpec, RestartPolicy, differences};
+use super::findings::Finding;
+use super::wanted::Wanted;
+use crate::container::{RestartPolicy, differences, is_as_made};
 use crate::current::{Container, ContainerState};
 use crate::target::Service;
 
@@ -35,25 +37,36 @@ pub(super) struct Present<'a> {
 
 impl<'a> Present<'a> {
     /// Sorts the containers of one service.
-    pub fn of(containers: impl Iterator<Item = &'a Container>) -> Present<'a> {
-        let mut all: Vec<&Container> = containers.collect();
+    pub fn of(mut all: Vec<&'a Container>) -> Present<'a> {
         all.sort_by(|a, b| (!a.handing_over, a.created_ms, &a.id).cmp(&(!b.handing_over, b.created_ms, &b.id)));
         let newest = all.pop();
         Present { newest, others: all }
     }
 }
 
-/// Decides what a service needs. `stopped` says that its stop was asked for through the API.
-pub(super) fn assess<'a>(service: &Service, present: Option<&'a Container>, wanted: &ContainerSpec, stopped: bool) -> Need<'a> {
-    let Some(container) = present else { return Need::Install };
-    if matches!(container.state, ContainerState::Dead | ContainerState::Removing) {
-        return Need::Bury(container);
+/// Compares a present container with the wanted one: what was found, or the fields in which it does not fit. What is known
+/// already is not looked at again.
+pub(super) fn compare(present: &Container, wanted: &Wanted<'_>, known: Option<Finding>) -> Result<Finding, Vec<String>> {
+    if let Some(known) = known.filter(|known| known.holds(present, wanted)) {
+        return Ok(known);
     }
-    let fields = differences(container, wanted);
-    if !fields.is_empty() {
-        return Need::Replace(container, Reason::Changed { fields });
+    let fields = differences(present, wanted.spec());
+    if !fields.is_empty() && !is_as_made(present, wanted.spec(), &fields) {
+        return Err(fields);
     }
-    if container.spec.name != wanted.name {
+    let is_named = present.spec.name == wanted.spec().name;
+    Ok(Finding::of(present, wanted, is_named, fields))
+}
+
+/// Whether a container is half removed: then it is not looked at any closer.
+pub(super) fn is_half_removed(container: &Container) -> bool {
+    matches!(container.state, ContainerState::Dead | ContainerState::Removing)
+}
+
+/// Decides what a service needs whose container is as wanted, but for its name maybe. `stopped` says that its stop was
+/// asked for through the API.
+pub(super) fn assess<'a>(service: &Service, container: &'a Container, is_named: bool, stopped: bool) -> Need<'a> {
+    if !is_named {
         return Need::Rename(container);
     }
     if !service.running {

@@ -1,6 +1,14 @@
 //! Why a step is taken or not. One text per reason, shared by log, command line, API and report.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+
+use crate::memory::PowerChange;
+use crate::policy::Purpose;
+
+/// Most images a sentence names.
+const MOST_NAMED: usize = 10;
 
 /// A reason. `Display` is the sentence people read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,13 +34,16 @@ pub enum Reason {
     Dangling,
     Dead,
     GraceOver,
+    HoldOver,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
-    WaitingForImages { missing: Vec<String> },
+    WaitingForImages { missing: Arc<Vec<String>> },
+    WaitingForTurn { at_a_time: usize },
     WaitingForDependency { service: String, condition: String },
     WaitingForNetwork { name: String },
     WaitingForVolume { name: String },
     WaitingForOldContainer,
+    HeldForVolume { name: String, purpose: Purpose },
     WaitingForStep { what: String },
     WaitingForDownloadWindow { why: String },
     WaitingForUpdateWindow { why: String },
@@ -41,6 +52,7 @@ pub enum Reason {
     VolumeWouldLoseData { name: String, fields: Vec<String> },
     KeptForGrace { until_ms: Option<i64> },
     LeftForNow { what: String, error: String, retry_boot_ms: i64 },
+    NotKept { fields: Vec<String> },
     VariablePassedOver { why: String },
     WatchOnly { why: String },
     HandOver,
@@ -49,6 +61,14 @@ pub enum Reason {
     WaitingForHandOver { deadline_boot_ms: i64 },
     WaitingForHealth { service: String, state: String, deadline_boot_ms: i64 },
     WaitingForReboot,
+    BootConfiguration,
+    BootFileUnusable { file: String, why: String },
+    BeforeReboot,
+    RebootNeeded { why: String },
+    RebootPending { why: String },
+    RebootLoop { why: String, count: u32 },
+    WaitingForOsUpdate,
+    GoingDown { power: PowerChange },
     ContractUnmet { services: Vec<String> },
     LeftOut { unmet: String },
     TrialBegins,
@@ -92,10 +112,21 @@ impl std::fmt::Display for Reason {
             Reason::Dangling => f.write_str("it has no name and nothing uses it"),
             Reason::Dead => f.write_str("the engine could not remove it"),
             Reason::GraceOver => f.write_str("its app left the target and the grace period is over"),
+            Reason::HoldOver => f.write_str("it was stopped for a copy of a volume, which is over"),
+            Reason::HeldForVolume { name, purpose } => {
+                write!(f, "held for the {purpose} of volume {name}; it goes on by itself when that ends, however it ends")
+            }
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }
-            Reason::WaitingForImages { missing } => write!(f, "waiting for {} to be downloaded", missing.join(", ")),
+            Reason::WaitingForImages { missing } => {
+                let (named, others) = missing.split_at(missing.len().min(MOST_NAMED));
+                let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+                write!(f, "waiting for {}{others} to be downloaded", named.join(", "))
+            }
+            Reason::WaitingForTurn { at_a_time } => {
+                write!(f, "waiting for its turn: {at_a_time} images are downloaded at a time")
+            }
             Reason::WaitingForDependency { service, condition } => write!(f, "waiting for {service} to be {condition}"),
             Reason::WaitingForNetwork { name } => write!(f, "waiting for network {name}"),
             Reason::WaitingForVolume { name } => write!(f, "waiting for volume {name}"),
@@ -113,6 +144,11 @@ impl std::fmt::Display for Reason {
                 fields.join(", ")
             ),
             Reason::LeftForNow { what, error, .. } => write!(f, "{what} cannot be removed and is left for now: {error}"),
+            Reason::NotKept { fields } => write!(
+                f,
+                "its container was made as the target asks and yet differs in {}: the engine or the kernel does not keep that, so it is left as it is",
+                fields.join(", ")
+            ),
             Reason::VariablePassedOver { why } => f.write_str(why),
             Reason::KeptForGrace { until_ms: Some(_) } => {
                 f.write_str("volumes of an app that left the target are kept for the grace period")
@@ -131,6 +167,25 @@ impl std::fmt::Display for Reason {
             Reason::WaitingForReboot => {
                 f.write_str("started after the next reboot, as its label io.balena.update.requires-reboot asks")
             }
+            Reason::BootConfiguration => f.write_str("device variables ask for boot configuration"),
+            Reason::BootFileUnusable { file, why } => write!(
+                f,
+                "device variables ask for boot configuration, but {file} on the boot partition cannot be used and is left as it is: {why}"
+            ),
+            Reason::BeforeReboot => f.write_str("the device is about to be restarted"),
+            Reason::RebootNeeded { why } => write!(f, "the device has to be restarted for {}", one_line(why)),
+            Reason::RebootPending { why } => write!(
+                f,
+                "the device is restarted as soon as nothing else is to be done and no update lock is held, for {}",
+                one_line(why)
+            ),
+            Reason::RebootLoop { why, count } => write!(
+                f,
+                "the device was restarted {count} times for the same reason and it did not help; it is not restarted for it again until device variables or the release change: {}",
+                one_line(why)
+            ),
+            Reason::WaitingForOsUpdate => f.write_str("Waiting for Host OS update to finish"),
+            Reason::GoingDown { power } => write!(f, "the device was asked to {power}; nothing else is done until it has"),
             Reason::ContractUnmet { services } => write!(
                 f,
                 "Some releases were rejected due to having unmet requirements: {}; the running release is left as it is",
@@ -148,10 +203,18 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// Reasons that lie on lines of their own, for a sentence.
+fn one_line(lines: &str) -> String {
+    lines.lines().collect::<Vec<_>>().join(", and ")
+}
+
 impl Reason {
     /// Whether this is only worth knowing: the device is where it should be all the same.
     pub fn is_note(&self) -> bool {
         use Reason as R;
-        matches!(self, R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::VariablePassedOver { .. })
+        matches!(
+            self,
+            R::KeptForGrace { .. } | R::LeftOut { .. } | R::LeftForNow { .. } | R::NotKept { .. } | R::VariablePassedOver { .. }
+        )
     }
 }

@@ -13,9 +13,9 @@ mod tests;
 
 /// Removes images that the agent recorded and nothing needs any more. Ordinarily only when no app has anything left to do,
 /// so that the old release's images stay until the new one runs; at once when the disk had no room for something.
-pub(super) fn plan_superseded(draft: &mut Draft<'_>, world: &World<'_>) {
+pub(super) fn plan_superseded<'w>(draft: &mut Draft<'w>, world: &World<'w>) {
     let input = draft.input;
-    if !input.memory.target_stored {
+    if !input.memory.target_stored || input.policy.hold.is_some() {
         return;
     }
     let why = match is_idle(draft) {
@@ -23,8 +23,15 @@ pub(super) fn plan_superseded(draft: &mut Draft<'_>, world: &World<'_>) {
         false if input.memory.failures.values().any(|failure| failure.no_space) => Reason::RoomNeeded,
         false => return,
     };
+    // On a settled device every record is of an image that a container is made of: then nothing else need be asked.
+    let in_use: BTreeSet<&str> = input.current.engine.containers.iter().map(|container| container.image_id.as_str()).collect();
+    let is_in_use = |record: &ImageRecord| !record.engine_id.is_empty() && in_use.contains(record.engine_id.as_str());
+    let mut unused = input.memory.images.iter().filter(|(_, record)| !is_in_use(record)).peekable();
+    if unused.peek().is_none() {
+        return;
+    }
     let kept = Kept::of(&input, world);
-    for (text, record) in input.memory.images.iter().filter(|(text, record)| !kept.has(text, record)) {
+    for (text, record) in unused.filter(|(text, record)| !kept.has(text, record)) {
         let action = if world.image(&record.image).is_some() || world.image_by_id(&record.engine_id).is_some() {
             Action::RemoveImage { image: record.image.clone() }
         } else {
@@ -42,7 +49,10 @@ pub(super) fn plan_dangling(draft: &mut Draft<'_>) {
         return;
     }
     let engine = &input.current.engine;
-    let nameless = engine.images.iter().filter(|image| image.tags.is_empty() && image.digests.is_empty());
+    let mut nameless = engine.images.iter().filter(|image| image.tags.is_empty() && image.digests.is_empty()).peekable();
+    if nameless.peek().is_none() {
+        return;
+    }
     let recorded = input.memory.images.values().map(|record| record.engine_id.as_str());
     // What the target needs is found by name or by record, so it is covered by the two.
     let used: BTreeSet<&str> = recorded.chain(engine.containers.iter().map(|container| container.image_id.as_str())).collect();

@@ -6,6 +6,7 @@ use super::Reason;
 use super::need::Need;
 use super::networks::Networks;
 use super::volumes::Volumes;
+use super::wanted::Wanted;
 use crate::container::{ContainerSpec, Mount};
 use crate::current::{Container, ContainerState, Health};
 use crate::target::{Condition, Service};
@@ -15,8 +16,10 @@ use crate::target::{Condition, Service};
 pub(super) struct Candidate<'a> {
     pub service: &'a Service,
     pub present: Option<&'a Container>,
-    pub wanted: ContainerSpec,
+    pub wanted: Wanted<'a>,
     pub need: Need<'a>,
+    /// Fields of its container that the engine did not keep.
+    pub unkept: Vec<String>,
     /// Whether the engine has its image.
     pub has_image: bool,
     /// Whether its stop was asked for through the API.
@@ -43,7 +46,19 @@ pub(super) fn blocker(
     networks: &[&Networks],
     volumes: &Volumes,
 ) -> Option<Reason> {
-    let wanted = &candidate.wanted;
+    let all_ready = networks.iter().all(|n| n.not_ready.is_empty()) && volumes.not_ready.is_empty();
+    if !all_ready && let Some(reason) = object_blocker(candidate.wanted.spec(), networks, volumes) {
+        return Some(reason);
+    }
+    candidate.service.depends_on.iter().find_map(|(name, dependency)| {
+        let other = all.get(name.as_str())?;
+        (!is_met(other, dependency.condition))
+            .then(|| Reason::WaitingForDependency { service: name.clone(), condition: word(dependency.condition).into() })
+    })
+}
+
+/// A network or volume it needs that is not there.
+fn object_blocker(wanted: &ContainerSpec, networks: &[&Networks], volumes: &Volumes) -> Option<Reason> {
     if let Some(name) = wanted.networks.keys().find(|name| networks.iter().any(|n| n.not_ready.contains(*name))) {
         return Some(Reason::WaitingForNetwork { name: name.clone() });
     }
@@ -52,14 +67,8 @@ pub(super) fn blocker(
         Mount::Volume { source, .. } => Some(source.as_str()),
         Mount::Tmpfs { .. } => None,
     });
-    if let Some(name) = sources.chain(mounted).find(|name| volumes.not_ready.contains(*name)) {
-        return Some(Reason::WaitingForVolume { name: name.to_owned() });
-    }
-    candidate.service.depends_on.iter().find_map(|(name, dependency)| {
-        let other = all.get(name.as_str())?;
-        (!is_met(other, dependency.condition))
-            .then(|| Reason::WaitingForDependency { service: name.clone(), condition: word(dependency.condition).into() })
-    })
+    let name = sources.chain(mounted).find(|name| volumes.not_ready.contains(*name))?;
+    Some(Reason::WaitingForVolume { name: name.to_owned() })
 }
 
 /// Whether a dependency has reached what is asked of it. A service that is kept stopped on purpose, by the target or

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::Reason;
+use crate::boot::Changes;
 use crate::container::{ContainerSpec, RestartPolicy};
 use crate::current::Container;
 use crate::memory::Remember;
@@ -38,6 +39,9 @@ impl Named {
         }
     }
 }
+
+/// How the keys of all steps on update locks begin.
+pub(super) const LOCK_KEY: &str = "locks of app ";
 
 /// How the keys of all steps on containers of one app begin.
 pub(super) fn app_place(app: AppId) -> String {
@@ -166,6 +170,22 @@ pub enum Action {
         /// Service.
         service: String,
     },
+    /// Change the boot configuration; the device has to start again for it.
+    WriteBootConfig {
+        /// Which back-end.
+        back_end: String,
+        /// Keys to set or remove.
+        changes: Changes,
+        /// The changes in one line, left as the reason to restart.
+        why: String,
+    },
+    /// Leave a mark that the device has to start again.
+    RequireReboot {
+        /// Why, in one line.
+        why: String,
+    },
+    /// Restart the device. Every app's locks are the agent's.
+    Reboot,
     /// Write to memory.
     Remember {
         /// What.
@@ -202,7 +222,7 @@ impl Step {
             Action::RemoveDangling { id } => format!("image {id}"),
             Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name, .. } => format!("network {name}"),
             Action::CreateVolume { name, .. } | Action::RemoveVolume { name } => format!("volume {name}"),
-            Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("locks of app {app_id}"),
+            Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("{LOCK_KEY}{app_id}"),
             // A step on one container of a service keeps those on all others of it waiting: see `place`.
             Action::Create { spec, .. } => format!("{}{}", spec_place(spec), spec.name),
             Action::Start { container }
@@ -213,6 +233,9 @@ impl Step {
                 format!("{}{}", service_place(container.app_id, &container.service), container.name)
             }
             Action::ClearMarker { app_id, service } => format!("marker of {app_id}/{service}"),
+            Action::WriteBootConfig { back_end, .. } => format!("boot configuration {back_end}"),
+            Action::RequireReboot { .. } => "mark of a needed restart".to_owned(),
+            Action::Reboot => "restart of the device".to_owned(),
             Action::Remember { change } => match change {
                 Remember::BeginTrial { app_uuid, .. }
                 | Remember::Reject { app_uuid, .. }
@@ -223,6 +246,9 @@ impl Step {
                 Remember::Image(record) => format!("image {}", record.image),
                 Remember::ForgetImage { image } => format!("image {image}"),
                 Remember::Stop { app_id, service, .. } => format!("stop of {app_id}/{service}"),
+                Remember::BootKeys { .. } => "record of boot configuration keys".to_owned(),
+                Remember::Reboot { .. } => "record of the restart".to_owned(),
+                Remember::Held { container, .. } => format!("hold of container {container}"),
             },
         }
     }

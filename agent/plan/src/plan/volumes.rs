@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::draft::{Draft, World};
 use super::{Action, Reason};
-use crate::container::{Mount, volume_name};
-use crate::current::{Container, Volume};
+use crate::container::volume_name;
+use crate::current::Volume;
 use crate::policy::Force;
 use crate::target::{App, Release, VolumeSpec};
 
@@ -42,7 +42,7 @@ pub(super) fn plan_volumes(draft: &mut Draft<'_>, world: &World<'_>, app: &App, 
             volumes.blocked = true;
             continue;
         }
-        if !draft.input.current.engine.containers.iter().any(|container| uses(container, &name)) {
+        if !draft.input.current.engine.containers.iter().any(|container| container.mounts_volume(&name)) {
             let action = Action::RemoveVolume { name: name.clone() };
             draft.step(Some(&app.name), None, action, Reason::Changed { fields });
         }
@@ -50,12 +50,6 @@ pub(super) fn plan_volumes(draft: &mut Draft<'_>, world: &World<'_>, app: &App, 
         volumes.changing.insert(name);
     }
     volumes
-}
-
-/// Whether a container mounts a named volume.
-pub(super) fn uses(container: &Container, volume: &str) -> bool {
-    let bound = container.spec.binds.iter().any(|bind| bind.split_once(':').is_some_and(|(source, _)| source == volume));
-    bound || container.spec.mounts.iter().any(|mount| matches!(mount, Mount::Volume { source, .. } if source == volume))
 }
 
 /// Names the fields in which a volume differs from the wanted one.

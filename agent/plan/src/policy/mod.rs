@@ -46,6 +46,36 @@ impl std::fmt::Display for Force {
     }
 }
 
+/// What a volume is kept from its services for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// It is read: the containers that use it are stopped.
+    Backup,
+    /// It is made anew and filled: the containers that use it go, since an engine lets go of no volume that has a user.
+    Restore,
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Purpose::Backup => "backup",
+            Purpose::Restore => "restore",
+        })
+    }
+}
+
+/// A volume that is kept from its services while a request copies it. It belongs to the running request and is never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    /// Name in the engine.
+    pub volume: String,
+    /// What for.
+    pub purpose: Purpose,
+    /// May update locks be broken for it, and who asked?
+    pub force: Option<Force>,
+}
+
 /// The policy of this round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Policy {
@@ -63,6 +93,8 @@ pub struct Policy {
     pub disk_watermark: Watermark,
     /// May images that have neither a tag nor a digest, and no use, be removed? Not on an engine that others work on too.
     pub clean_dangling: bool,
+    /// A volume that is being copied, if any.
+    pub hold: Option<Hold>,
     /// Device variables that cannot be understood and are passed over: which, and what is done instead.
     pub passed_over: Vec<String>,
 }

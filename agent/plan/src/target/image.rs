@@ -36,12 +36,17 @@ impl ImageRef {
 impl std::fmt::Display for ImageRef {
     /// The normal form: with a digest the tag is dropped; without both, `latest` is meant.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let repository = self.repository();
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => write!(f, "{repository}@{digest}"),
-            (None, Some(tag)) => write!(f, "{repository}:{tag}"),
-            (None, None) => write!(f, "{repository}:latest"),
+        if let Some(host) = &self.host {
+            f.write_str(host)?;
+            f.write_str("/")?;
         }
+        f.write_str(&self.name)?;
+        let (sign, rest) = match (&self.digest, &self.tag) {
+            (Some(digest), _) => ("@", digest.as_str()),
+            (None, tag) => (":", tag.as_deref().unwrap_or("latest")),
+        };
+        f.write_str(sign)?;
+        f.write_str(rest)
     }
 }
 

@@ -97,7 +97,7 @@ async fn update_asks_for_a_poll() {
 async fn force_and_cancel_reach_the_loop_at_once() {
     let mut served = Given::default().serve().await;
     client::post(&served.socket, "/v1/update", r#"{"force":"on","cancel":1,"operator":true}"#).await.unwrap();
-    let Request::Look { from, force, cancel } = served.requests.try_recv().unwrap();
+    let Request::Look { from, force, cancel } = served.requests.try_recv().unwrap() else { panic!("a look is asked for") };
     assert_eq!((from.as_str(), force, cancel), ("command line", true, true));
     assert_eq!(served.polls.try_recv().unwrap(), PollNow { from, force: true, cancel: false });
 }

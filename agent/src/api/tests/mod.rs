@@ -150,6 +150,8 @@ impl Given {
             tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
             poll,
             requests: ask,
+            host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
+            engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
         };

@@ -63,7 +63,7 @@ fn container(name: &str, id: u64, commit: &str) -> Container {
         error: String::new(),
         health: None,
         restart_count: 0,
-        spec: ContainerSpec { name: format!("{name}_10{id}_9_{commit}"), ..ContainerSpec::default() },
+        spec: std::sync::Arc::new(ContainerSpec { name: format!("{name}_10{id}_9_{commit}"), ..ContainerSpec::default() }),
         image_config: None,
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn downloading() -> View {
     let wait = Wait {
         app: "kitchen".into(),
         service: Some("main".into()),
-        reason: Reason::WaitingForImages { missing: vec!["main".into()] },
+        reason: Reason::WaitingForImages { missing: vec!["main".into()].into() },
     };
     View {
         phase: Phase::Applying,

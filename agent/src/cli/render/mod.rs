@@ -7,6 +7,7 @@ mod page;
 mod plan;
 mod status;
 mod table;
+mod volumes;
 mod words;
 
 pub(super) use done::done;
@@ -15,3 +16,5 @@ pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
 pub(super) use status::status;
+pub(super) use volumes::volumes;
+pub(super) use words::{plain, size};

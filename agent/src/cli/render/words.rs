@@ -16,7 +16,7 @@ pub(super) fn duration(ms: i64) -> String {
 }
 
 /// A number of bytes.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -52,7 +52,7 @@ pub(super) fn bar(percent: u8) -> String {
 }
 
 /// Text without control characters: names and errors come from outside and must not steer the terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c == '\n' || c == '\t' {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher};
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::models::ContainerSummary;
 use holdfast_plan::container::ImageConfig;
@@ -31,7 +31,7 @@ struct Inner {
     cleared: Moment,
     containers: BTreeMap<String, Kept>,
     touched: BTreeMap<String, Moment>,
-    images: BTreeMap<String, ImageConfig>,
+    images: BTreeMap<String, Arc<ImageConfig>>,
 }
 
 struct Kept {
@@ -109,12 +109,12 @@ impl Cache {
     }
 
     /// The defaults of an image. They never change: an image's id is the digest of its configuration.
-    pub fn image(&self, id: &str) -> Option<ImageConfig> {
+    pub fn image(&self, id: &str) -> Option<Arc<ImageConfig>> {
         self.inner().images.get(id).cloned()
     }
 
     /// Keeps the defaults of an image.
-    pub fn keep_image(&self, id: &str, config: ImageConfig) {
+    pub fn keep_image(&self, id: &str, config: Arc<ImageConfig>) {
         self.inner().images.insert(id.to_owned(), config);
     }
 
@@ -149,7 +149,6 @@ fn without_age(status: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_plan::container::ContainerSpec;
     use holdfast_plan::current::ContainerState;
 
     use super::*;
@@ -174,7 +173,7 @@ mod tests {
             error: String::new(),
             health: None,
             restart_count: 0,
-            spec: ContainerSpec::default(),
+            spec: Arc::default(),
             image_config: None,
         }
     }
@@ -212,14 +211,14 @@ mod tests {
     #[test]
     fn what_is_gone_is_dropped_and_news_are_bounded() {
         let cache = Cache::default();
-        cache.keep_image("sha256:1", ImageConfig::default());
+        cache.keep_image("sha256:1", Arc::default());
         cache.keep_container("a", 1, cache.now(), None);
         for number in 0..=MOST_TOUCHED {
             cache.touch(&number.to_string());
         }
         assert!(cache.inner().touched.len() <= MOST_TOUCHED && !cache.knows("a"));
         cache.keep_container("a", 1, cache.now(), None);
-        cache.keep_image("sha256:1", ImageConfig::default());
+        cache.keep_image("sha256:1", Arc::default());
         cache.touch("b");
         cache.retain(&BTreeSet::new(), &BTreeSet::new());
         let inner = cache.inner();

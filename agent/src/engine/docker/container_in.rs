@@ -1,6 +1,7 @@
 //! From the engine's description of a container to ours (behaviour §4.5, "Container read-back").
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bollard::models::{self, ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use holdfast_plan::container::{ContainerName, ContainerSpec, NetworkMode};
@@ -41,7 +42,7 @@ pub(super) fn container_in(answer: ContainerInspectResponse, scope: &Scope) -> R
         error: state.error.clone().unwrap_or_default(),
         health: health_in(&state),
         restart_count: answer.restart_count.unwrap_or(0),
-        spec: spec_in(&id, name, &answer, &config, scope),
+        spec: Arc::new(spec_in(&id, name, &answer, &config, scope)),
         image_config: None,
         id,
     })
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!((container.state, container.exit_code), (ContainerState::Exited, 137));
         assert_eq!((container.health, container.restart_count), (Some(Health::Unhealthy), 4));
         let spec = container.spec;
-        assert_eq!((spec.name.as_str(), spec.hostname), ("main_3_2_abc", None));
+        assert_eq!((spec.name.as_str(), &spec.hostname), ("main_3_2_abc", &None));
         assert_eq!(spec.environment.get("A").map(String::as_str), Some("b=c"));
         assert_eq!(spec.networks["u_default"].aliases, ["main".to_owned()].into());
         assert_eq!((spec.options.stop_grace_period_s, spec.options.tty), (3, true));

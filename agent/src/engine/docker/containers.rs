@@ -140,7 +140,7 @@ impl Shared {
         status == Some(ContainerStateStatusEnum::DEAD)
     }
 
-    async fn remove_with(&self, id: &str, options: RemoveContainerOptions) -> Result<()> {
+    pub(super) async fn remove_with(&self, id: &str, options: RemoveContainerOptions) -> Result<()> {
         let object = format!("container {id}");
         let id = checked(&object, id)?;
         let remove = |docker: Docker| async move { docker.remove_container(id, Some(options)).await };

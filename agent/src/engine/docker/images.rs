@@ -1,6 +1,7 @@
 //! Images: what the engine has, what they bring along, and their removal.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions};
@@ -35,13 +36,13 @@ impl Shared {
     }
 
     /// What an image brings along; `None` when the engine does not have it any more.
-    pub(super) async fn image_config(&self, id: &str) -> Result<Option<ImageConfig>> {
+    pub(super) async fn image_config(&self, id: &str) -> Result<Option<Arc<ImageConfig>>> {
         if let Some(config) = self.cache.image(id) {
             return Ok(Some(config));
         }
         match self.inspect_image(id).await {
             Ok(image) => {
-                let config = config_in(&image);
+                let config = Arc::new(config_in(&image));
                 self.cache.keep_image(id, config.clone());
                 Ok(Some(config))
             }

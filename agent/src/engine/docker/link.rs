@@ -1,6 +1,7 @@
 //! The connection to the engine: made on first use, its version agreed on then, and again after the engine was away.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -81,6 +82,12 @@ impl Link {
     /// been replaced by another one.
     pub async fn forget(&self) {
         *self.current.lock().await = None;
+    }
+
+    /// The socket that is spoken to now, and the agreed version.
+    pub async fn socket(&self) -> Result<(PathBuf, String)> {
+        let connected = self.connected().await?;
+        Ok((connected.address.parse::<Address>()?.socket, connected.api_version()))
     }
 
     /// Runs one call within a time limit. `object` is what the call is about, for errors.

@@ -7,6 +7,7 @@ mod cache;
 mod container_in;
 mod container_out;
 mod containers;
+mod copies;
 mod endpoints;
 mod errors;
 mod events;
@@ -22,21 +23,22 @@ mod podman;
 mod ports;
 mod progress;
 mod pull;
+mod raw;
 mod recognise;
 mod time;
 mod volumes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::SystemVersion;
 use holdfast_plan::container::{ContainerSpec, RestartPolicy};
-use holdfast_plan::current::{EngineState, Image};
+use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
 
-use super::{Address, Engine, EngineInfo, Events, Progress, RegistryAuth, Result};
+use super::{Address, Content, Engine, EngineInfo, Events, Progress, RegistryAuth, Result};
 use cache::Cache;
 use link::Link;
 use recognise::Scope;
@@ -146,6 +148,26 @@ impl Engine for DockerEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.shared.remove_volume(name).await
+    }
+
+    async fn read_volume(&self, name: &str, image: &str) -> Result<Content> {
+        copies::read(&self.shared, name, image).await
+    }
+
+    async fn write_volume(&self, name: &str, image: &str, content: Content) -> Result<()> {
+        copies::write(&self.shared, name, image, content).await
+    }
+
+    async fn empty_volume(&self, volume: &Volume) -> Result<()> {
+        self.shared.empty_volume(volume).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>> {
+        self.shared.volume_sizes().await
+    }
+
+    async fn sweep_copies(&self) -> Result<()> {
+        self.shared.sweep_copies().await
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {

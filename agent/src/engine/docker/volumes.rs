@@ -1,14 +1,16 @@
 //! Named volumes: read back, made with the agent's labels, removed by name (behaviour §5, protocol §18.4).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{self, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions};
 use holdfast_plan::current::Volume;
 use holdfast_plan::target::{AppUuid, VolumeSpec};
+use serde_json::Value;
 
 use super::errors::gone_is_fine;
 use super::names::checked;
+use super::raw;
 use super::recognise::{Scope, given_labels};
 use super::time::unix_ms;
 use super::{LOOK_LIMIT, Shared, WORK_LIMIT};
@@ -41,6 +43,34 @@ impl Shared {
         }
         let message = "a volume of this name is there with other settings or another owner; it was not touched".to_owned();
         Err(EngineError::Conflict { object, message })
+    }
+
+    /// Makes a volume anew with the same settings and labels. A removal that is interrupted leaves it as it was; one that is
+    /// done leaves none until it is made again, here or by the plan.
+    pub(super) async fn empty_volume(&self, volume: &Volume) -> Result<()> {
+        self.remove_volume(&volume.name).await?;
+        let object = format!("volume {}", volume.name);
+        let request = VolumeCreateRequest {
+            name: Some(volume.name.clone()),
+            driver: Some(volume.spec.driver.clone()),
+            driver_opts: Some(volume.spec.driver_opts.clone().into_iter().collect()),
+            labels: Some(self.scope.mark(volume.labels.clone().into_iter().collect())),
+            ..VolumeCreateRequest::default()
+        };
+        let create = |docker: bollard::Docker| async move { docker.create_volume(request).await };
+        self.link.call(&object, WORK_LIMIT, create).await.map(|_| ())
+    }
+
+    /// The sizes of all volumes. Asked for by hand: the client understands this answer only in its newest wording.
+    pub(super) async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>> {
+        let usage = raw::get(&self.link, "sizes of volumes", "/system/df?type=volume", LOOK_LIMIT).await?;
+        let volumes = usage.get("Volumes").or_else(|| usage.pointer("/VolumeUsage/Items"));
+        let size = |volume: &Value| {
+            // -1 where the driver does not tell.
+            let size = volume.pointer("/UsageData/Size")?.as_u64()?;
+            Some((volume.get("Name")?.as_str()?.to_owned(), size))
+        };
+        Ok(volumes.and_then(Value::as_array).into_iter().flatten().filter_map(size).collect())
     }
 
     /// Removes a volume and its data; gone is fine.
@@ -77,8 +107,6 @@ fn volume_in(volume: models::Volume, scope: &Scope) -> Volume {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]

@@ -112,14 +112,15 @@ async fn a_change_of_state_is_said_and_one_that_flickers_is_not_said_each_time()
 async fn ordinary_waits_are_said_when_they_last() {
     let dependency = Reason::WaitingForDependency { service: "db".into(), condition: "healthy".into() };
     let (mut announcer, mut heard) = announcer();
-    announcer.waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec!["a".into(), "b".into()] }]), WALL);
+    announcer
+        .waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec!["a".into(), "b".into()].into() }]), WALL);
     assert_eq!(announcer.next_due(), Some(Instant::now() + Duration::from_secs(60)));
     advance(Duration::from_secs(59)).await;
-    announcer.waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec!["b".into()] }]), WALL);
+    announcer.waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec!["b".into()].into() }]), WALL);
     assert_eq!(said(&mut heard), []);
     advance(Duration::from_secs(1)).await;
     for missing in ["b", "c"] {
-        announcer.waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec![missing.into()] }]), WALL);
+        announcer.waits(&plan(&[dependency.clone(), Reason::WaitingForImages { missing: vec![missing.into()].into() }]), WALL);
     }
     let texts = said(&mut heard);
     assert_eq!(texts.len(), 2, "{texts:?}");

@@ -83,12 +83,14 @@ fn is_ordinary(wait: &Wait) -> bool {
     matches!(
         wait.reason,
         R::WaitingForImages { .. }
+            | R::WaitingForTurn { .. }
             | R::WaitingForDependency { .. }
             | R::WaitingForNetwork { .. }
             | R::WaitingForVolume { .. }
             | R::WaitingForOldContainer
             | R::WaitingForStep { .. }
             | R::Changed { .. }
+            | R::RebootPending { .. }
             | R::NotWantedAnyMore
             | R::Duplicate
     )
@@ -96,7 +98,10 @@ fn is_ordinary(wait: &Wait) -> bool {
 
 fn level(wait: &Wait) -> Level {
     match wait.reason {
-        Reason::WaitingForImages { .. } | Reason::WaitingForHandOver { .. } | Reason::WaitingForHealth { .. } => Level::Info,
+        Reason::WaitingForImages { .. }
+        | Reason::WaitingForTurn { .. }
+        | Reason::WaitingForHandOver { .. }
+        | Reason::WaitingForHealth { .. } => Level::Info,
         Reason::LeftOut { .. } | Reason::VariablePassedOver { .. } => Level::Warning,
         _ if wait.reason.is_note() => Level::Info,
         _ => Level::Warning,

@@ -36,6 +36,11 @@ pub(super) fn words(action: &Action) -> Option<(String, Option<String>)> {
         }
         Action::Rename { container, name } => Some((format!("Renaming service '{}' to '{name}'", container.name), None)),
         Action::SetRestartPolicy { container, .. } => Some((format!("Changing restart policy of '{}'", container.name), None)),
+        Action::WriteBootConfig { why, .. } => {
+            both(format!("Applying boot configuration: {why}"), format!("Applied boot configuration: {why}"))
+        }
+        Action::RequireReboot { why } => Some((format!("A restart of the device is due for {why}"), None)),
+        Action::Reboot => both("Rebooting".into(), "The restart of the device was asked for".into()),
         Action::ClearMarker { .. } | Action::AdoptImage { .. } | Action::Remember { .. } => None,
     }
 }

@@ -1,113 +1,47 @@
 //! Downloads and the room for them, with the simulated engine and host under paused time.
 #![cfg(feature = "sandbox")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use fastrand::Rng;
 use holdfast_plan::memory::{ImageRecord, Remember};
 use holdfast_plan::plan::Action;
-use holdfast_plan::policy::Now;
-use holdfast_plan::target::{DeviceTarget, ImageRef, parse};
-use serde_json::json;
-use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{Admission, Disk, Downloads};
-use crate::clock::Clock;
 use crate::engine::{Engine, Progress};
-use crate::host::DiskSpace;
-use crate::policy::Zone;
+use crate::reconcile::View;
+use crate::reconcile::bench::{APP, Bench, Loop, entry, image, settled_on};
 use crate::reconcile::execute::carry_out;
 use crate::reconcile::step_error::StepError;
-use crate::reconcile::{Channels, Phase, Reconciler, TargetInForce, Tools, View};
-use crate::registry::Layer;
-use crate::sandbox::engine::{Entry, SimEngine};
+use crate::sandbox::engine::Entry;
 use crate::sandbox::faults::{Fault, Rule};
-use crate::sandbox::host::SimHost;
-use crate::store::{Change, InlineStore, Store};
+use crate::store::{Change, Store};
 
-const MB: u64 = 1_000_000;
-const DEVICE: &str = "00112233445566778899aabbccddeeff";
-const APP: &str = "aabbccddeeff00112233445566778899";
-
-/// Wall clock and time since boot from tokio's, so that they pause together.
-struct PausedClock(tokio::time::Instant);
-
-impl Clock for PausedClock {
-    fn now(&self) -> Now {
-        let boot_ms = i64::try_from(self.0.elapsed().as_millis()).unwrap();
-        Now { wall_ms: Some(1_800_000_000_000 + boot_ms), machine_ms: 1_800_000_000_000 + boot_ms, boot_ms }
-    }
-}
-
-struct Bench {
-    engine: SimEngine,
-    host: SimHost,
-    store: Arc<InlineStore>,
-    tools: Tools,
+/// A device and the gate before its downloads.
+struct Gated {
+    device: Bench,
     admission: Admission,
 }
 
+impl std::ops::Deref for Gated {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.device
+    }
+}
+
 /// A device whose disk has 1000 MB, so many of them free.
-fn bench(free_mb: u64) -> Bench {
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
-    let engine = SimEngine::new(Rng::with_seed(1), clock.clone());
-    let host = SimHost::new(Rng::with_seed(2), clock.clone());
-    let store = Arc::new(InlineStore::new());
-    let tools = Tools {
-        engine: Arc::new(engine.clone()),
-        host: Arc::new(host.clone()),
-        store: store.clone(),
-        clock,
-        registry: Arc::new(engine.clone()),
-        auth_for: Arc::new(|_| None),
-        data_root: None,
-        clean_dangling: true,
-        zone: Arc::new(Zone::default()),
-        uuid: DEVICE.into(),
-        api_endpoint: None,
-        device_api_key: None,
-        api_port: 48484,
-        lock_root: "/tmp/balena-supervisor/services".into(),
-        volume_grace: Duration::ZERO,
-        max_retry: Duration::from_secs(900),
-    };
+fn bench(free_mb: u64) -> Gated {
     let admission = Admission { disk: Disk::default(), downloads: Arc::new(Downloads::default()) };
-    let bench = Bench { engine, host, store, tools, admission };
-    bench.set_free(free_mb);
-    bench
+    Gated { device: Bench::new(free_mb), admission }
 }
 
-fn image(digit: char) -> ImageRef {
-    format!("r.io/main@sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
-}
-
-/// Layers by name and MB to download.
-fn entry(layers: &[(&str, u64)]) -> Entry {
-    let layer = |(id, mb): &(&str, u64)| Layer { diff_id: (*id).into(), compressed_bytes: mb * MB };
-    Entry { layers: layers.iter().map(layer).collect(), ..Entry::default() }
-}
-
-impl Bench {
-    fn set_free(&self, mb: u64) {
-        self.host.set_disk(DiskSpace { total_bytes: 1000 * MB, free_bytes: mb * MB });
-    }
-
-    fn offer(&self, digit: char, layers: &[(&str, u64)]) {
-        self.engine.catalogue(|catalogue| catalogue.set(&image(digit), entry(layers)));
-    }
-
+impl Gated {
     async fn fetch(&self, digit: char) -> Result<(), StepError> {
         let action = Action::Fetch { image: image(digit), app_uuid: APP.into(), service: "main".into() };
         let quiet: Progress = Arc::new(|_| ());
         carry_out(action, &self.tools, &self.admission, quiet).await.map(drop)
-    }
-
-    fn has(&self, digit: char) -> bool {
-        let text = image(digit).to_string();
-        self.engine.snapshot().images.iter().any(|image| image.digests.contains(&text))
     }
 }
 
@@ -197,60 +131,6 @@ async fn a_dangling_image_is_removed_by_its_id() {
     let action = Action::RemoveDangling { id: "sha256:nameless".into() };
     carry_out(action, &bench.tools, &bench.admission, Arc::new(|_| ())).await.unwrap();
     assert!(bench.engine.snapshot().images.is_empty());
-}
-
-fn target(digit: char) -> DeviceTarget {
-    let service =
-        json!({ "id": 1, "image_id": 1, "image": image(digit).to_string(), "labels": {}, "environment": {}, "composition": {} });
-    let release = json!({ "id": 1, "services": { "main": service }, "networks": {}, "volumes": {} });
-    let releases = BTreeMap::from([(format!("commit{digit}"), release)]);
-    let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
-    parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap()
-}
-
-/// A loop that runs, and the ends of its channels that are needed.
-struct Loop {
-    target: watch::Sender<Option<TargetInForce>>,
-    view: watch::Receiver<Arc<View>>,
-    _requests: mpsc::Sender<crate::reconcile::Request>,
-    _shutdown: watch::Sender<bool>,
-}
-
-impl Loop {
-    async fn start(bench: &Bench) -> Loop {
-        let (target, targets) = watch::channel(None);
-        let (view_out, view) = watch::channel(Arc::new(View::default()));
-        let (requests, requested) = mpsc::channel(4);
-        let (shutdown, down) = watch::channel(false);
-        let channels = Channels {
-            target: targets,
-            requests: requested,
-            view: view_out,
-            events: broadcast::channel(64).0,
-            tick: Arc::new(AtomicI64::new(0)),
-            tick_every: Duration::from_secs(60),
-            shutdown: down,
-        };
-        let loaded = bench.store.load("", DEVICE).await.unwrap();
-        tokio::spawn(Reconciler::new(bench.tools.clone(), channels, &loaded).run());
-        Loop { target, view, _requests: requests, _shutdown: shutdown }
-    }
-
-    fn ask_for(&self, digit: char) {
-        let target = TargetInForce { target: Arc::new(target(digit)), source: "test".into() };
-        self.target.send_replace(Some(target));
-    }
-
-    async fn until(&mut self, what: &str, met: impl Fn(&View) -> bool) {
-        let seen = tokio::time::timeout(Duration::from_secs(7200), self.view.wait_for(|view| met(view))).await.is_ok();
-        assert!(seen, "{what}: never; the last view: {:?}", self.view.borrow());
-    }
-}
-
-fn settled_on(digit: char) -> impl Fn(&View) -> bool {
-    move |view| {
-        view.phase == Phase::Settled && view.current.engine.containers.iter().any(|c| c.commit == format!("commit{digit}"))
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,20 @@
 //! The simulated engine behind the agent's own trait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use holdfast_plan::container::{ContainerSpec, RestartPolicy};
-use holdfast_plan::current::{EngineState, Image};
+use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
 use tokio::time::Instant;
 
 use super::world::World;
 use super::{ADDRESS, SimEngine};
-use crate::engine::{Engine, EngineEvent, EngineInfo, Events, Progress, RegistryAuth, Result};
+use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, Progress, RegistryAuth, Result};
+
+/// How much of a volume is handed over at a time.
+const PIECE_BYTES: usize = 700;
 
 /// In how many pieces a pull proceeds.
 const PULL_PIECES: u32 = 20;
@@ -120,6 +124,38 @@ impl Engine for SimEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.call("remove_volume", &format!("volume {name}"), |world| world.remove_volume(name)).await
+    }
+
+    async fn read_volume(&self, name: &str, _image: &str) -> Result<Content> {
+        let whole = self.call("read_volume", &format!("volume {name}"), |world| world.content(name)).await?;
+        let pieces: Vec<_> = whole.chunks(PIECE_BYTES).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        Ok(futures_util::stream::iter(pieces).boxed())
+    }
+
+    async fn write_volume(&self, name: &str, _image: &str, mut content: Content) -> Result<()> {
+        let object = format!("volume {name}");
+        let mut whole = Vec::new();
+        while let Some(piece) = content.next().await {
+            let piece = piece.map_err(|cause| EngineError::Failed { object: object.clone(), message: cause.to_string() })?;
+            whole.extend_from_slice(&piece);
+        }
+        self.call("write_volume", &object, |world| world.write_content(name, whole)).await
+    }
+
+    async fn empty_volume(&self, volume: &Volume) -> Result<()> {
+        self.call("empty_volume", &format!("volume {}", volume.name), |world| world.empty_volume(volume)).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>> {
+        let sizes = |world: &mut World| {
+            let names: Vec<String> = world.volumes.keys().cloned().collect();
+            names.into_iter().map(|name| Ok((name.clone(), world.content(&name)?.len() as u64))).collect()
+        };
+        self.call("volume_sizes", "volumes", sizes).await
+    }
+
+    async fn sweep_copies(&self) -> Result<()> {
+        self.call("sweep_copies", "copies", |_| Ok(())).await
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {

@@ -1,6 +1,7 @@
 //! Containers: made, started, told to stop, removed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_plan::container::{ContainerSpec, NetworkMode, PortBinding, RestartPolicy};
@@ -67,7 +68,10 @@ impl World {
         let no_image = || EngineError::NotFound { object: object(&spec.name), message: format!("No such image: {}", spec.image) };
         let image_id = self.resolve_image(&spec.image).ok_or_else(no_image)?;
         let image = self.images.get(&image_id).ok_or_else(no_image)?;
-        let (merged, program) = (effective(spec, &image_id, &image.config), image.program.clone());
+        let (mut merged, program) = (effective(spec, &image_id, &image.config), image.program.clone());
+        if let Some(dropped) = self.dropped {
+            dropped(&mut merged.options);
+        }
         self.check_mode(&merged)?;
         for network in merged.networks.keys() {
             self.check_network(&spec.name, network)?;
@@ -78,7 +82,7 @@ impl World {
             sequence,
             id: id.clone(),
             image_id,
-            spec: merged,
+            spec: Arc::new(merged),
             program,
             created_ms: self.wall_ms(),
             started_ms: None,
@@ -214,7 +218,7 @@ impl World {
         }
         self.check_name(name)?;
         if let Some(held) = self.containers.get_mut(&id) {
-            held.spec.name = name.into();
+            Arc::make_mut(&mut held.spec).name = name.into();
             let container = Box::new(self.shown(&self.containers[&id]));
             self.note(Mutation::ContainerRenamed { container, from });
         }
@@ -225,7 +229,7 @@ impl World {
     pub fn set_policy(&mut self, id: &str, policy: RestartPolicy) -> Result<()> {
         let id = self.find(id).ok_or_else(|| not_found(id))?.id.clone();
         if let Some(held) = self.containers.get_mut(&id) {
-            let from = std::mem::replace(&mut held.spec.options.restart, policy);
+            let from = std::mem::replace(&mut Arc::make_mut(&mut held.spec).options.restart, policy);
             let container = Box::new(self.shown(&self.containers[&id]));
             self.note(Mutation::PolicyChanged { container, from });
         }

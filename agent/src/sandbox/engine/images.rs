@@ -1,6 +1,7 @@
 //! Images: pulled from the catalogue, tagged, found, removed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use holdfast_plan::current::Image;
 use holdfast_plan::target::ImageRef;
@@ -82,7 +83,7 @@ impl World {
             let shown = Image { id: id.clone(), size_bytes: entry.size_bytes, ..Image::default() };
             self.images.insert(
                 id.clone(),
-                HeldImage { shown, config: entry.config, layers: diff_ids(&entry.layers), program: entry.program },
+                HeldImage { shown, config: Arc::new(entry.config), layers: diff_ids(&entry.layers), program: entry.program },
             );
         }
         let reference = image.to_string();
@@ -159,7 +160,7 @@ impl World {
     /// Puts an image there as somebody else made it.
     pub fn add_image(&mut self, shown: Image) {
         let Entry { config, program, .. } = Entry::default();
-        self.images.insert(shown.id.clone(), HeldImage { shown, config, layers: Vec::new(), program });
+        self.images.insert(shown.id.clone(), HeldImage { shown, config: Arc::new(config), layers: Vec::new(), program });
     }
 
     /// The short id of a container that is made of an image.

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use holdfast_plan::container::Options;
 use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::NetworkSpec;
 use tokio::sync::watch;
@@ -155,6 +156,12 @@ impl SimEngine {
     /// So much room is left for images; `None` is without limit.
     pub fn set_disk_free(&self, bytes: Option<u64>) {
         self.with(|world| world.disk_free_bytes = bytes);
+    }
+
+    /// Containers are made without these settings from now on, and without a word about it: what a kernel that lacks them
+    /// comes to.
+    pub fn set_dropped(&self, dropped: Option<fn(&mut Options)>) {
+        self.with(|world| world.dropped = dropped);
     }
 
     /// Lets a container of balena's own supervisor be seen.

@@ -9,6 +9,7 @@ use holdfast_plan::target::VolumeSpec;
 use super::observer::Mutation;
 use super::world::World;
 use crate::engine::{EngineError, Result};
+use crate::sandbox::registry::{File, pack};
 
 /// Named volumes a container mounts, by their names in the engine.
 pub(super) fn volumes_of(spec: &ContainerSpec) -> BTreeSet<&str> {
@@ -71,7 +72,33 @@ impl World {
             return Err(conflict(name, format!("remove {name}: volume is in use - [{}]", user.id)));
         }
         self.volumes.remove(name);
+        self.contents.remove(name);
         self.note(Mutation::VolumeRemoved { name: name.into() });
+        Ok(())
+    }
+
+    /// Makes a volume anew with the same settings and labels.
+    pub fn empty_volume(&mut self, volume: &Volume) -> Result<()> {
+        self.remove_volume(&volume.name)?;
+        self.contents.insert(volume.name.clone(), pack(&[]));
+        self.add_volume(Volume { created_ms: Some(self.wall_ms()), ..volume.clone() });
+        Ok(())
+    }
+
+    /// A volume's content as a tar stream: what was written there, or else one file that tells volumes apart.
+    pub fn content(&mut self, name: &str) -> Result<Vec<u8>> {
+        let missing = || EngineError::NotFound { object: format!("volume {name}"), message: "no such volume".into() };
+        let volume = self.volumes.get(name).ok_or_else(missing)?;
+        Ok(self.contents.get(name).cloned().unwrap_or_else(|| {
+            let text = format!("volume {name} made at {} ms\n", volume.created_ms.unwrap_or_default());
+            pack(&[File { path: "./made".into(), mode: 0o644, content: text.into_bytes() }])
+        }))
+    }
+
+    /// Adds content, which comes whole.
+    pub fn write_content(&mut self, name: &str, content: Vec<u8>) -> Result<()> {
+        self.content(name)?;
+        self.contents.insert(name.into(), content);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use holdfast_plan::container::{ContainerName, ContainerSpec, ImageConfig};
+use holdfast_plan::container::{ContainerName, ContainerSpec, ImageConfig, Options};
 use holdfast_plan::current::{Container, ContainerState, EngineState, Health, Image, Network, Volume};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub(super) struct Held {
     pub sequence: u64,
     pub id: String,
     pub image_id: String,
-    pub spec: ContainerSpec,
+    pub spec: Arc<ContainerSpec>,
     pub program: Program,
     pub created_ms: i64,
     pub started_ms: Option<i64>,
@@ -59,7 +59,7 @@ pub(super) struct Due {
 #[derive(Clone, Debug)]
 pub(super) struct HeldImage {
     pub shown: Image,
-    pub config: ImageConfig,
+    pub config: Arc<ImageConfig>,
     pub layers: Vec<String>,
     pub program: Program,
 }
@@ -80,11 +80,14 @@ pub(super) struct World {
     pub images: BTreeMap<String, HeldImage>,
     pub networks: BTreeMap<String, (u64, Network)>,
     pub volumes: BTreeMap<String, Volume>,
+    /// What was written into volumes through copies: tar streams. Others hold what [`World::content`] makes up.
+    pub contents: BTreeMap<String, Vec<u8>>,
     pub away: Option<Away>,
     /// Counts broken connections: event streams of an older number have ended.
     pub connection: u64,
     pub disk_free_bytes: Option<u64>,
     pub other_supervisor: Option<String>,
+    pub dropped: Option<fn(&mut Options)>,
     pub pulls_running: u32,
     sequence: u64,
     /// Changes that nobody was told of yet.
@@ -102,10 +105,12 @@ impl World {
             images: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            contents: BTreeMap::new(),
             away: None,
             connection: 0,
             disk_free_bytes: None,
             other_supervisor: None,
+            dropped: None,
             pulls_running: 0,
             sequence: 0,
             changes: Vec::new(),

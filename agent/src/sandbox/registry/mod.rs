@@ -5,7 +5,7 @@ mod routes;
 mod tar;
 
 pub use image::{Built, MANIFEST_TYPE, Recipe, build, digest};
-pub use tar::File;
+pub use tar::{File, pack};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,5 +1,7 @@
 //! A tar archive of a few small files: what an image layer is.
 
+use crate::volume::{BLOCK_BYTES, file_header};
+
 /// A file of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -11,41 +13,17 @@ pub struct File {
     pub content: Vec<u8>,
 }
 
-const BLOCK_BYTES: usize = 512;
-
 /// Packs files into an uncompressed ustar archive; folders come from the paths. Times are zero, so that the same files
 /// give the same bytes.
 pub fn pack(files: &[File]) -> Vec<u8> {
     let mut out = Vec::new();
     for file in files {
-        out.extend_from_slice(&header(file));
+        out.extend_from_slice(&file_header(&file.path, file.mode, file.content.len() as u64));
         out.extend_from_slice(&file.content);
         out.resize(out.len().next_multiple_of(BLOCK_BYTES), 0);
     }
     out.resize(out.len() + 2 * BLOCK_BYTES, 0);
     out
-}
-
-fn header(file: &File) -> [u8; BLOCK_BYTES] {
-    let mut block = [0; BLOCK_BYTES];
-    put(&mut block, 0, 100, &file.path);
-    put(&mut block, 100, 8, &format!("{:07o}", file.mode));
-    put(&mut block, 108, 8, "0000000");
-    put(&mut block, 116, 8, "0000000");
-    put(&mut block, 124, 12, &format!("{:011o}", file.content.len()));
-    put(&mut block, 136, 12, "00000000000");
-    put(&mut block, 148, 8, "        ");
-    put(&mut block, 156, 1, "0");
-    put(&mut block, 257, 8, "ustar\x0000");
-    // The checksum counts its own field as spaces.
-    let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
-    put(&mut block, 148, 8, &format!("{sum:06o}\0 "));
-    block
-}
-
-fn put(block: &mut [u8; BLOCK_BYTES], at: usize, length: usize, text: &str) {
-    let bytes = &text.as_bytes()[..text.len().min(length)];
-    block[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 #[cfg(test)]

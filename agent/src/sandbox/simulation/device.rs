@@ -172,6 +172,16 @@ impl Device {
         }
     }
 
+    /// The machine does what the agent asked of its power.
+    pub async fn obey(&mut self) {
+        if self.host.take_power().is_some() {
+            self.crash().await;
+            self.tell(|| "the machine starts again, as the agent asked".into());
+            super::trouble::reboot(self, crate::sandbox::engine::Outage::Restart, Duration::from_secs(3));
+            self.start().await;
+        }
+    }
+
     pub fn is_up(&self) -> bool {
         self.agent.is_some()
     }

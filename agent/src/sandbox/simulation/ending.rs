@@ -60,6 +60,7 @@ async fn settles(device: &mut Device) -> bool {
     while Instant::now() < end {
         sleep(Duration::from_secs(5)).await;
         device.look_after().await;
+        device.obey().await;
         if device.witness.ledger().broken.is_some() {
             return false;
         }
@@ -88,6 +89,7 @@ fn at_rest(device: &Device, view: &View) -> bool {
         | Reason::ContractUnmet { .. }
         | Reason::VolumeWouldLoseData { .. }
         | Reason::WaitingForReboot
+        | Reason::RebootLoop { .. }
         | Reason::WaitingForDependency { .. } => true,
         // The end of a grace period is not waited for.
         Reason::Retry { .. } => has_hopeless(device),
@@ -325,6 +327,7 @@ async fn stays(device: &mut Device) {
         let before = (device.witness.ledger().acts, device.writes());
         sleep(IDLE).await;
         device.look_after().await;
+        device.obey().await;
         let after = (device.witness.ledger().acts, device.writes());
         if before != after && !has_hopeless(device) && !departures {
             let who = if again { "an agent that started anew" } else { "the agent" };

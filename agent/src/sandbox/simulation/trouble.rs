@@ -73,6 +73,7 @@ impl Trouble {
             tokio::time::sleep_until(end).await;
         }
         device.look_after().await;
+        device.obey().await;
     }
 
     async fn come_back(&mut self, device: &mut Device) {

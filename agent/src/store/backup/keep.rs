@@ -1,6 +1,7 @@
 //! Which backups are kept.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use holdfast_plan::policy::Now;
@@ -16,6 +17,17 @@ pub(super) fn tidy(folder: &Path, keep: Keep, now: Now) {
     for backup in superfluous(&backups, keep, now) {
         if let Err(error) = remove(Path::new(&backup.info.path)) {
             log::warn!("{}: this backup is not needed any more but cannot be removed: {error}", backup.info.path);
+        }
+    }
+}
+
+/// Removes copies that were begun and never got their name. Whoever made them is gone: only one has the data directory.
+pub(super) fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let unfinished = [".sqlite.new", ".sqlite.new-journal"].iter().any(|end| name.to_string_lossy().ends_with(end));
+        if unfinished && let Err(error) = remove(&entry.path()) {
+            log::warn!("{}: this copy was never finished but cannot be removed: {error}", entry.path().display());
         }
     }
 }
@@ -64,6 +76,18 @@ mod tests {
         let keep = Keep { count, age: Duration::from_secs(30 * 86_400) };
         let now = Now { wall_ms, machine_ms: wall_ms.unwrap_or(5), boot_ms: 0 };
         superfluous(backups, keep, now).iter().map(|backup| backup.sequence).collect()
+    }
+
+    #[test]
+    fn what_was_never_finished_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = "database-000001-20261121T105735Z-v2.sqlite";
+        for suffix in ["", ".new", ".new-journal"] {
+            fs::write(folder.path().join(format!("{whole}{suffix}")), "x").unwrap();
+        }
+        remove_unfinished(folder.path());
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [whole]);
     }
 
     #[test]

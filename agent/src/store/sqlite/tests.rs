@@ -54,6 +54,7 @@ fn everything() -> Vec<Change> {
         Change::Remember(Remember::Depart { app_id: 6, at_ms: 1 }),
         Change::Remember(Remember::Image(record)),
         Change::Remember(Remember::Stop { app_id: 5, service: "main".into(), stopped: true }),
+        Change::Remember(Remember::Held { container: "c0ffee".into(), held: true }),
         Change::ApiKey { owner: None, key: "0".repeat(32) },
         Change::ApiKey { owner: Some((5, "main".into())), key: "1".repeat(32) },
         value("name", "local"),
@@ -261,6 +262,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         name.clone().prop_map(|app_uuid| Remember::ForgetRejected { app_uuid }),
         (id.clone(), 0_i64..3).prop_map(|(app_id, at_ms)| Remember::Depart { app_id, at_ms }),
         id.clone().prop_map(|app_id| Remember::ForgetDeparture { app_id }),
+        (name.clone(), any::<bool>()).prop_map(|(container, held)| Remember::Held { container, held }),
         (id.clone(), name.clone(), any::<bool>()).prop_map(|(app_id, service, stopped)| Remember::Stop {
             app_id,
             service,

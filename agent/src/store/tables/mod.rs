@@ -29,6 +29,9 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str) -> rusqlit
     image::load(connection, &mut loaded.memory)?;
     loaded.api_keys = api_key::load(connection)?;
     loaded.values = value::load(connection)?;
+    decision::take_values(&mut loaded.values, &mut loaded.memory);
+    // Those are read as decisions.
+    loaded.values.retain(|name, _| !name.starts_with(decision::HELD));
     Ok(loaded)
 }
 

@@ -20,8 +20,8 @@ use crate::target::ImageRef;
 ///
 /// `wanted` may name another service as its network stack ([`NetworkMode::Service`]): any container's will then do.
 pub fn differences(present: &Container, wanted: &ContainerSpec) -> Vec<String> {
-    let image = present.image_config.as_ref();
-    let is = &present.spec;
+    let image = present.image_config.as_deref();
+    let is = &*present.spec;
     let mut fields = Vec::new();
     if !is_same_image(present, wanted) {
         fields.push("image".to_owned());

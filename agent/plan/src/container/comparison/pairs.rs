@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::container::MADE_FROM_LABEL;
 use crate::container::environment::is_kept_from_creation;
 use crate::target::renamed_labels;
 
@@ -20,7 +21,9 @@ pub fn environment(is: &Pairs, wanted: &Pairs, image: Option<&Pairs>, fields: &m
 /// Names the labels that differ, by their names of today (protocol §18.3).
 pub fn labels(is: &Pairs, wanted: &Pairs, image: Option<&Pairs>, fields: &mut Vec<String>) {
     let (is, wanted, image) = (today(is), today(wanted), image.map(today));
-    push("label", &differing(&is, &wanted, image.as_deref()), fields);
+    let mut names = differing(&is, &wanted, image.as_deref());
+    names.retain(|name| *name != MADE_FROM_LABEL);
+    push("label", &names, fields);
 }
 
 fn push(what: &str, names: &[&str], fields: &mut Vec<String>) {

@@ -65,7 +65,7 @@ fn container(service: &str, commit: &str, state: ContainerState) -> Container {
         error: String::new(),
         health: None,
         restart_count: 0,
-        spec: ContainerSpec { name: format!("{service}_2_3_{commit}"), ..ContainerSpec::default() },
+        spec: std::sync::Arc::new(ContainerSpec { name: format!("{service}_2_3_{commit}"), ..ContainerSpec::default() }),
         image_config: None,
     }
 }

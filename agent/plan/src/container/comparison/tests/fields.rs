@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{IMAGE, facts, image, on_supervisor_network, read_back, wanted, wanted_with};
+use super::{IMAGE, facts, image, on_supervisor_network, open, read_back, wanted, wanted_with};
 use crate::container::{ImageConfig, NetworkMode, differences};
 
 /// Fields with a value that is not the default, and what their difference is called.
@@ -103,20 +103,20 @@ fn runtime_and_logging_count_only_when_asked_for() {
 fn what_does_not_count() {
     let spec = wanted(&json!({"mem_limit": "64m"}));
     let mut present = read_back(&spec, &image());
-    present.spec.name = "main_1_1_other".into();
-    present.spec.options.nano_cpus = 5;
-    present.spec.options.pids_limit = -1;
-    present.spec.options.mem_swappiness = Some(-1);
-    on_supervisor_network(&mut present.spec);
+    open(&mut present).name = "main_1_1_other".into();
+    open(&mut present).options.nano_cpus = 5;
+    open(&mut present).options.pids_limit = -1;
+    open(&mut present).options.mem_swappiness = Some(-1);
+    on_supervisor_network(open(&mut present));
     for variable in ["BALENA_DEVICE_NAME_AT_INIT", "RESIN_APP_NAME", "BALENA_HOST_OS_VERSION"] {
-        present.spec.environment.insert(variable.into(), "earlier".into());
+        open(&mut present).environment.insert(variable.into(), "earlier".into());
     }
-    present.spec.environment.remove("RESIN_HOST_OS_VERSION");
+    open(&mut present).environment.remove("RESIN_HOST_OS_VERSION");
     assert_eq!(differences(&present, &spec), [""; 0]);
     // A kernel without swap accounting, and one that cannot limit memory at all.
-    present.spec.options.memswap_limit_bytes = -1;
+    open(&mut present).options.memswap_limit_bytes = -1;
     assert_eq!(differences(&present, &spec), [""; 0]);
-    present.spec.options.mem_limit_bytes = 0;
+    open(&mut present).options.mem_limit_bytes = 0;
     assert_eq!(differences(&present, &spec), [""; 0]);
 }
 
@@ -124,9 +124,9 @@ fn what_does_not_count() {
 fn variables_are_named_and_never_shown() {
     let spec = wanted_with(&json!({"A": "hidden", "B": "hidden"}), &json!({}), &json!({}));
     let mut present = read_back(&spec, &image());
-    present.spec.environment.insert("A".into(), "hidden too".into());
-    present.spec.environment.remove("B");
-    present.spec.environment.insert("GONE".into(), "hidden as well".into());
+    open(&mut present).environment.insert("A".into(), "hidden too".into());
+    open(&mut present).environment.remove("B");
+    open(&mut present).environment.insert("GONE".into(), "hidden as well".into());
     assert_eq!(differences(&present, &spec), ["environment A, B, GONE"]);
 }
 
@@ -138,10 +138,10 @@ fn images() {
     assert_eq!(differences(&present, &spec), ["image"]);
     spec.image = "a:latest".into();
     assert_eq!(differences(&present, &spec), ["image"]);
-    present.spec.image = "a:latest".into();
+    open(&mut present).image = "a:latest".into();
     assert_eq!(differences(&present, &spec), [""; 0]);
     let digest = "sha256:0123456789abcdef0123456789abcdef";
-    (present.spec.image, spec.image) = (format!("x/a@{digest}"), format!("y/a:1@{digest}"));
+    (open(&mut present).image, spec.image) = (format!("x/a@{digest}"), format!("y/a:1@{digest}"));
     assert_eq!(differences(&present, &spec), [""; 0]);
     spec.image = IMAGE.into();
     assert_eq!(differences(&present, &spec), [""; 0]);
@@ -169,7 +169,7 @@ fn forms_that_mean_the_same() {
     assert_eq!(differences(&read_back(&short, &image()), &long), [""; 0]);
     let bridge = wanted(&json!({"network_mode": "bridge"}));
     let mut present = read_back(&bridge, &image());
-    present.spec.network_mode = NetworkMode::Network("default".into());
+    open(&mut present).network_mode = NetworkMode::Network("default".into());
     assert_eq!(differences(&present, &bridge), [""; 0]);
     let host = wanted(&json!({"network_mode": "host"}));
     assert_eq!(host.hostname, facts().hostname);

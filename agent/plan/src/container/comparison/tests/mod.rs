@@ -4,6 +4,7 @@ mod adopted;
 mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -156,9 +157,14 @@ fn container(id: &str, spec: ContainerSpec, image: ImageConfig) -> Container {
         error: String::new(),
         health: None,
         restart_count: 0,
-        spec,
-        image_config: Some(image),
+        spec: Arc::new(spec),
+        image_config: Some(Arc::new(image)),
     }
+}
+
+/// The specification, to be changed.
+fn open(container: &mut Container) -> &mut ContainerSpec {
+    Arc::make_mut(&mut container.spec)
 }
 
 fn on_supervisor_network(spec: &mut ContainerSpec) {
