@@ -74,7 +74,7 @@ fn app_of(app: usize, services: usize) -> Value {
             "networks": { "default": { "aliases": ["a", "b"] } }, "mem_limit": "64m", "privileged": false,
             "healthcheck": { "test": "true", "interval": "30s" },
         });
-        if number % 5 != 0 {
+        if !number.is_multiple_of(5) {
             composition["depends_on"] = json!([format!("service-{}", number - number % 5)]);
         }
         let value = json!({

@@ -3,7 +3,8 @@
 
 ENGINE_PREFIX=/var/tmp/holdfast-tests
 
-# Starts both; on success ENGINE_DIR, ENGINE_NETNS and ENGINE_SOCKET say where they are.
+# Starts both; on success ENGINE_DIR, ENGINE_NETNS and ENGINE_SOCKET say where they are. With ENGINE_DISK_MIB the engine
+# keeps its data on a disk of that size, in memory.
 engine_start() {
   engine_sweep
   ENGINE_DIR=$(mktemp -d "$ENGINE_PREFIX.XXXXXX") || return 1
@@ -12,6 +13,10 @@ engine_start() {
   engine_owner "${ENGINE_OWNER:-$$}" >"$ENGINE_DIR/owner"
   ENGINE_NETNS=hf-${ENGINE_DIR##*.}
   ENGINE_SOCKET=$ENGINE_DIR/docker.sock
+  mkdir "$ENGINE_DIR/data" || return 1
+  if [ -n "${ENGINE_DISK_MIB:-}" ]; then
+    mount -t tmpfs -o "size=${ENGINE_DISK_MIB}m" holdfast-tests "$ENGINE_DIR/data" || return 1
+  fi
   ip netns add "$ENGINE_NETNS" && ip -n "$ENGINE_NETNS" link set lo up || return 1
   engine_write_runtime
   engine_launch_dockerd
@@ -40,7 +45,7 @@ WRAPPER
 engine_launch_dockerd() {
   local driver=overlay2
   # An overlay cannot lie on an overlay.
-  case $(stat -f -c %T "$ENGINE_DIR") in overlay*) driver=vfs ;; esac
+  case $(stat -f -c %T "$ENGINE_DIR/data") in overlay*) driver=vfs ;; esac
   echo "$driver" >"$ENGINE_DIR/storage-driver"
   # `ip netns exec` would remount /sys and hide the control groups; nsenter leaves them alone.
   nsenter --net="/run/netns/$ENGINE_NETNS" dockerd \

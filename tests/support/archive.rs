@@ -6,11 +6,11 @@ const NAMES: &[&str] = &[
     "test", "touch", "true", "wget",
 ];
 
-/// The archive of an image whose content differs for every `variant`.
-pub fn root_file_system(variant: &str) -> Vec<u8> {
+/// The archive of an image whose content differs for every `variant`, with so many bytes of noise in it.
+pub fn root_file_system(variant: &str, ballast_bytes: usize) -> Vec<u8> {
     let busybox =
         std::fs::read("/bin/busybox").or_else(|_| std::fs::read("/usr/bin/busybox")).expect("busybox-static is installed");
-    let mut tar = Vec::with_capacity(busybox.len() + 64 * 1024);
+    let mut tar = Vec::with_capacity(busybox.len() + ballast_bytes + 64 * 1024);
     for folder in ["bin/", "tmp/", "www/"] {
         entry(&mut tar, folder, b'5', 0o755, "", &[]);
     }
@@ -20,8 +20,23 @@ pub fn root_file_system(variant: &str) -> Vec<u8> {
     }
     entry(&mut tar, "variant", b'0', 0o644, "", variant.as_bytes());
     entry(&mut tar, "www/index.html", b'0', 0o644, "", variant.as_bytes());
+    if ballast_bytes > 0 {
+        entry(&mut tar, "ballast", b'0', 0o644, "", &noise(variant, ballast_bytes));
+    }
     tar.resize(tar.len() + 1024, 0);
     tar
+}
+
+/// Bytes that no packer makes fewer, the same for the same text.
+fn noise(text: &str, bytes: usize) -> Vec<u8> {
+    let mut state = text.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| state.rotate_left(9) ^ u64::from(byte)) | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(bytes).collect()
 }
 
 /// Appends one member in the ustar format.

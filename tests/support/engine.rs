@@ -1,5 +1,6 @@
 //! The private engine of `tests/run`, asked directly: what the agent claims is not believed.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,6 +38,13 @@ impl Engine {
         Some(Engine { dir: output.trim().into(), own: true })
     }
 
+    /// The same with a disk of this size for everything it keeps.
+    pub fn on_a_disk_of(mib: u32) -> Option<Engine> {
+        Engine::shared()?;
+        let output = harness(&format!("ENGINE_DISK_MIB={mib}; engine_start >&2 && echo \"$ENGINE_DIR\""), Path::new(""));
+        Some(Engine { dir: output.trim().into(), own: true })
+    }
+
     /// Its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("docker.sock")
@@ -46,6 +54,14 @@ impl Engine {
     pub fn network_namespace(&self) -> PathBuf {
         let name = self.dir.extension().expect("the harness names folders so").to_string_lossy().into_owned();
         Path::new("/run/netns").join(format!("hf-{name}"))
+    }
+
+    /// Moves this test's thread, and whatever it starts from now on, into the engine's network: there an agent can ask the
+    /// registry itself.
+    pub fn enter_network(&self) {
+        let namespace = std::fs::File::open(self.network_namespace()).expect("the namespace has a name");
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).expect("root may enter");
     }
 
     /// Stops the daemon as a service manager does; its containers are stopped with it.

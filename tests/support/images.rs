@@ -43,11 +43,16 @@ impl Role {
 impl Engine {
     /// Makes an image nobody else has and returns its reference by digest. `variant` stands in its file `/variant`.
     pub fn image(&self, role: Role, variant: &str) -> String {
+        self.image_with_ballast(role, variant, 0)
+    }
+
+    /// The same with so many MB in it that cannot be compressed.
+    pub fn image_with_ballast(&self, role: Role, variant: &str, ballast_mb: usize) -> String {
         let repository = format!("localhost:5000/v2/{:016x}", unique());
         let changes: String =
             role.changes().iter().chain(&["ENV PATH=/bin"]).map(|change| format!("&changes={}", encode(change))).collect();
         let import = format!("/images/create?fromSrc=-&repo={}&tag=made{changes}", encode(&repository));
-        let archive = archive::root_file_system(&format!("{variant} {}", unique()));
+        let archive = archive::root_file_system(&format!("{variant} {}", unique()), ballast_mb * 1_000_000);
         let made = self.try_call("POST", &import, &archive).expect("the engine answers");
         assert!(made.status == 200 && !made.text().contains("errorDetail"), "{}", made.text());
         let digest = self.push(&repository);

@@ -1,5 +1,7 @@
 //! For tests: a device whose engine, host and store are simulated, and the loop on it, under paused time.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;

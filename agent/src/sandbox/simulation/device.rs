@@ -68,6 +68,9 @@ impl Device {
         let disk = Arc::new(InlineStore::new());
         let witness = Arc::new(Witness::new(Ledger::new(grace), story, host.clone(), disk.clone(), clock.clone(), rng.fork()));
         let engine = SimEngine::observed(rng.fork(), clock.clone(), Arc::new(Observing(witness.clone())));
+        if rng.u8(0..3) == 0 {
+            engine.set_dropped(Some(|options| options.oom_kill_disable = false));
+        }
         let store = Arc::new(SlowStore::new(disk.clone(), rng.fork()));
         host.describe(|info| info.boot_time_ms = Some(clock.now().machine_ms));
         Device { engine, host, witness, clock, store, wish: Arc::default(), disk, rng, agent: None, grace }

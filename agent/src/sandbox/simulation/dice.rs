@@ -201,6 +201,7 @@ impl Dice {
             86..90 => service.asks_for_api = !service.asks_for_api,
             90..93 => service.contract = self.one_of(&[Contract::None, Contract::None, Contract::Unmet, Contract::UnmetOptional]),
             93..96 if self.reboots => service.asks_for_reboot = !service.asks_for_reboot,
+            96..98 => service.asks_for_oom_protection = !service.asks_for_oom_protection,
             _ => service.revision = 1,
         }
         service

@@ -73,6 +73,8 @@ pub(super) struct ServiceWish {
     pub gate_ms: Option<u32>,
     pub asks_for_api: bool,
     pub asks_for_reboot: bool,
+    /// For a setting that the kernels of some devices drop.
+    pub asks_for_oom_protection: bool,
     pub contract: Contract,
 }
 
@@ -103,6 +105,7 @@ impl Default for ServiceWish {
             gate_ms: None,
             asks_for_api: false,
             asks_for_reboot: false,
+            asks_for_oom_protection: false,
             contract: Contract::None,
         }
     }
@@ -143,6 +146,9 @@ impl ServiceWish {
         }
         if let Some(port) = self.port {
             composition["ports"] = json!([format!("{port}:80")]);
+        }
+        if self.asks_for_oom_protection {
+            composition["oom_kill_disable"] = json!(true);
         }
         if self.health_check {
             composition["healthcheck"] = json!({ "test": ["CMD", "/check"] });
