@@ -121,7 +121,9 @@ impl Victim {
             Change => {
                 self.series.next(&self.cloud);
                 assert_eq!(self.device.post("/v1/update", &serde_json::json!({})).status, 204);
-                self.kill_within(Duration::from_millis(400).min(self.start_takes));
+                // The target is stored soon; what follows is mostly the engine's.
+                let early = self.rng.f64().powi(3);
+                self.kill_after(Duration::from_millis(400).min(self.start_takes).mul_f64(early));
                 None
             }
             FirstStart | Start | Migration => {
@@ -146,9 +148,8 @@ impl Victim {
         self.start_again();
     }
 
-    fn kill_within(&mut self, limit: Duration) {
-        let limit = limit.as_micros() as u64;
-        std::thread::sleep(Duration::from_micros(self.rng.u64(0..=limit)));
+    fn kill_after(&mut self, wait: Duration) {
+        std::thread::sleep(wait);
         self.device.kill();
     }
 
@@ -170,7 +171,8 @@ impl Victim {
             self.series.next(&self.cloud);
         }
         self.device.spawn();
-        self.kill_within(Duration::from_millis(400).min(self.start_takes));
+        let part = self.rng.f64();
+        self.kill_after(Duration::from_millis(800).min(self.start_takes).mul_f64(part));
     }
 
     /// Returns the answer, if there was one.
@@ -179,8 +181,8 @@ impl Victim {
         stream
             .write_all(b"POST /v3/db/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             .unwrap();
-        let limit = self.backup_takes * 5 / 4;
-        self.kill_within(limit);
+        let part = self.rng.f64() * 1.25;
+        self.kill_after(self.backup_takes.mul_f64(part));
         let mut answer = Vec::new();
         // A connection of somebody killed may end with an error.
         let _ = stream.read_to_end(&mut answer);
@@ -230,7 +232,9 @@ impl Victim {
             assert!(during == FirstStart && self.least.is_none(), "{during:?}: the target is gone");
             return (None, schema);
         };
-        assert_eq!(*self.etags.entry(etag).or_insert(stored), stored, "{during:?}: an ETag with another target's body");
+        let another = self.etags.iter().find(|(known, number)| (**known == etag) != (**number == stored));
+        assert!(another.is_none(), "{during:?}: target {stored} with ETag {etag}, while {another:?} is known");
+        self.etags.insert(etag, stored);
         self.learn_what_was_said();
         assert!(self.least.is_none_or(|least| stored >= least), "{during:?}: target {stored} after {:?} was stored", self.least);
         self.least = Some(stored);

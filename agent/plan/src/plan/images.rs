@@ -8,7 +8,7 @@ use super::{Action, Reason};
 use crate::current::Image;
 use crate::memory::{ImageRecord, Remember};
 use crate::policy::Gate;
-use crate::target::{App, ImageRef, Service};
+use crate::target::{App, ImageRef, Service, app_from_document};
 
 /// Asks for a service's image, if it may be downloaded now.
 pub(super) fn fetch(draft: &mut Draft<'_>, app: &App, service: &Service) {
@@ -87,9 +87,13 @@ pub(super) fn plan_cancel(draft: &mut Draft<'_>) {
     if !input.current.in_flight.keys().any(|key| key.starts_with("fetch ")) {
         return;
     }
-    let services =
-        input.target.apps.values().filter_map(|app| app.release.as_ref()).flat_map(|release| release.services.values());
-    let wanted: BTreeSet<String> = services
+    let memory = input.memory;
+    // Where a release was rejected, the one before it is what is wanted.
+    let restored: Vec<App> =
+        memory.rejected.keys().filter_map(|uuid| app_from_document(uuid, &memory.settled.get(uuid)?.document)).collect();
+    let releases = input.target.apps.values().chain(&restored).filter_map(|app| app.release.as_ref());
+    let wanted: BTreeSet<String> = releases
+        .flat_map(|release| release.services.values())
         .map(|service| format!("fetch {}", service.image.digest.clone().unwrap_or_else(|| service.image.to_string())))
         .collect();
     for key in input.current.in_flight.keys().filter(|key| key.starts_with("fetch ") && !wanted.contains(*key)) {

@@ -247,8 +247,12 @@ impl Witness {
         let stored = disk.load("", "").now_or_never()?.ok()?;
         for (uuid, trial) in &stored.memory.trials {
             let fallback = stored.memory.settled.get(uuid).and_then(|settled| ledger.release(&settled.commit));
-            let needed = |service: &ServiceWish| names(service, reference, gone) && service.strategy != "delete-then-download";
-            if fallback.is_some_and(|release| release.services.values().any(needed)) {
+            // What comes after a service says whether its image is given up first.
+            let next = |name: &String| ledger.release(&trial.commit).and_then(|release| release.services.get(name));
+            let needed = |(name, service): (&String, &ServiceWish)| {
+                names(service, reference, gone) && next(name).unwrap_or(service).strategy != "delete-then-download"
+            };
+            if fallback.is_some_and(|release| release.services.iter().any(needed)) {
                 return Some(format!(
                     "image {reference} was removed while release {} is on trial and may have to be taken back",
                     trial.commit

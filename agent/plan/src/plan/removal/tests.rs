@@ -308,3 +308,17 @@ fn content_of_a_refused_app_is_not_removed_under_another_name() {
     device.target.refused.insert("refused".into(), refused);
     assert_eq!(device.removed(), [""; 0]);
 }
+
+/// The settled release is pulled again where its images are gone: nobody asks for them but the agent.
+#[test]
+fn what_a_restored_release_needs_is_not_given_up() {
+    let mut device = Device::at(main_at("one", '1'));
+    device.target = main_at("two", '2');
+    let rejected = Rejected { commit: "two".into(), why: "unhealthy".into() };
+    device.memory.rejected.insert(APP.into(), rejected);
+    device.current.engine.images.clear();
+    for digit in ['1', '2', '3'] {
+        device.current.in_flight.insert(format!("fetch sha256:{}", digit.to_string().repeat(64)), None);
+    }
+    assert_eq!(device.plan().cancel, [format!("fetch sha256:{}", "3".repeat(64))]);
+}

@@ -128,8 +128,8 @@ mod embedded {
         let cloud = EmbeddedCloud::start(UUID, "another key").unwrap();
         let bench = Bench::start(upload(&cloud.endpoint(), None), QUICK);
         bench.say("one");
-        until("two refusals", || answered(&cloud).len() >= 2).await;
-        assert_eq!(answered(&cloud)[..2], [401, 401]);
+        // A request stands there before it is answered.
+        until("two refusals", || answered(&cloud).starts_with(&[401, 401])).await;
         assert!(messages(&cloud).is_empty());
     }
 }
