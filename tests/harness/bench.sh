@@ -1,12 +1,18 @@
 # What the benchmarks have in common: the binary they measure and the private engine they measure it on. Sourced after
 # packages.sh and engine.sh.
 
-# Builds the device profile unless HOLDFAST_TEST_BINARY names a binary. Arguments go to cargo.
+. cross/flags.sh
+
+# Builds the device profile for this machine unless HOLDFAST_TEST_BINARY names a binary. Arguments go to cargo.
 bench_binary() {
   if [ -z "${HOLDFAST_TEST_BINARY:-}" ]; then
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
     say "building the device profile"
-    cargo build --profile device "$@" 2>"$LOGS/bench-build.log" || { cat "$LOGS/bench-build.log"; exit 1; }
-    HOLDFAST_TEST_BINARY=$(cd "${CARGO_TARGET_DIR:-target}/device" && pwd)/holdfast
+    # With a target named, the flags are for what is built and not for what helps building it.
+    env RUSTFLAGS="$DEVICE_RUSTFLAGS" "CFLAGS_${host//-/_}=$DEVICE_CFLAGS" \
+      cargo build --profile device --target "$host" "$@" 2>"$LOGS/bench-build.log" || { cat "$LOGS/bench-build.log"; exit 1; }
+    HOLDFAST_TEST_BINARY=$(cd "${CARGO_TARGET_DIR:-target}/$host/device" && pwd)/holdfast
   fi
   export HOLDFAST_TEST_BINARY
 }
