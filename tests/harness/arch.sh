@@ -2,12 +2,11 @@
 
 ARCH_PID= NO_ARCH=
 
-# Begins to build for 64-bit ARM; with --all and in CI for 32-bit ARM and x86 as well.
+# Begins to build for 64-bit ARM; in CI for 32-bit ARM and with --all for x86 as well.
 arch_start() {
   local targets=(aarch64-unknown-linux-musl)
-  if [ -n "${HOLDFAST_TEST_ALL:-}" ] || [ "${CI:-}" = true ]; then
-    targets+=(armv7-unknown-linux-musleabihf x86_64-unknown-linux-musl)
-  fi
+  if [ -n "${HOLDFAST_TEST_ALL:-}" ] || [ "${CI:-}" = true ]; then targets+=(armv7-unknown-linux-musleabihf); fi
+  if [ -n "${HOLDFAST_TEST_ALL:-}" ]; then targets+=(x86_64-unknown-linux-musl); fi
   # `timeout` takes its children along when this run ends early.
   timeout --kill-after=10 "${ARCH_LIMIT_SECONDS:-2400}" nice -n 19 cross/build "${targets[@]}" >"$LOGS/arch.log" 2>&1 &
   ARCH_PID=$!

@@ -7,7 +7,7 @@ use super::need::Need;
 use super::networks::Networks;
 use super::volumes::Volumes;
 use super::wanted::Wanted;
-use crate::container::{ContainerSpec, Mount};
+use crate::container::{ContainerSpec, Mount, NetworkMode};
 use crate::current::{Container, ContainerState, Health};
 use crate::target::{Condition, Service};
 
@@ -49,6 +49,13 @@ pub(super) fn blocker(
     let all_ready = networks.iter().all(|n| n.not_ready.is_empty()) && volumes.not_ready.is_empty();
     if !all_ready && let Some(reason) = object_blocker(candidate.wanted.spec(), networks, volumes) {
         return Some(reason);
+    }
+    // Its own contract may keep that service away from this device; a mere dependency then holds nobody up (behaviour §9).
+    if let NetworkMode::Service(name) = &candidate.wanted.spec().network_mode
+        && !all.contains_key(name.as_str())
+    {
+        let condition = "allowed to run on this device, whose network is to be shared".into();
+        return Some(Reason::WaitingForDependency { service: name.clone(), condition });
     }
     candidate.service.depends_on.iter().find_map(|(name, dependency)| {
         let other = all.get(name.as_str())?;

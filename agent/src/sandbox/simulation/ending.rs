@@ -224,7 +224,8 @@ impl End<'_> {
         let shared = service.shares_network_of.iter().map(|name| (name.as_str(), "service_started"));
         let mut conditions = service.depends_on.iter().map(|(name, condition)| (name.as_str(), *condition)).chain(shared);
         conditions.all(|(name, condition)| {
-            let Some(wanted) = here.get(name) else { return true };
+            // Without the service whose network it is to share there is nothing to start it in.
+            let Some(wanted) = here.get(name) else { return service.shares_network_of.as_deref() != Some(name) };
             let of_it = |c: &&Container| c.app_id == app.id && c.service == name && fits(c, wanted, &self.engine);
             let Some(container) = self.engine.containers.iter().find(of_it) else { return false };
             !wanted.running

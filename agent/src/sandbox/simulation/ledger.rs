@@ -85,6 +85,11 @@ impl Ledger {
         self.wishes.last()?.1.apps.get(&id)
     }
 
+    /// The release that the newest target asks for of an app.
+    pub fn wanted_release(&self, app_uuid: &str) -> Option<&ReleaseWish> {
+        self.wishes.last()?.1.apps.values().find(|app| app.uuid == app_uuid)?.release.as_ref()
+    }
+
     /// For how long something has been so in every target without a break; `None` when it is not so now.
     pub fn holds_for(&self, so: impl Fn(&Wish) -> bool) -> Option<Duration> {
         let since = self.wishes.iter().rev().take_while(|(_, wish)| so(wish)).last()?.0;

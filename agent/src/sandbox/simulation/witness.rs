@@ -237,7 +237,9 @@ impl Witness {
             return Some(format!("image {reference} was removed though {} uses it", user.spec.name));
         }
         let wanted = |wish: &Wish| {
-            let releases = wish.apps.values().filter_map(|app| app.release.as_ref());
+            // Of a refused app the agent knows only what it recorded.
+            let apps = wish.apps.values().filter(|app| !app.spoilt);
+            let releases = apps.filter_map(|app| app.release.as_ref());
             releases.flat_map(|release| release.services.values()).any(|service| names(service, reference, gone))
         };
         if ledger.holds_for(wanted).is_some_and(|long| long > LAG) {
@@ -247,10 +249,12 @@ impl Witness {
         let stored = disk.load("", "").now_or_never()?.ok()?;
         for (uuid, trial) in &stored.memory.trials {
             let fallback = stored.memory.settled.get(uuid).and_then(|settled| ledger.release(&settled.commit));
-            // What comes after a service says whether its image is given up first.
-            let next = |name: &String| ledger.release(&trial.commit).and_then(|release| release.services.get(name));
+            // What comes after a service says whether its image is given up first: on trial, or by a target since then.
+            let tried = ledger.release(&trial.commit);
+            let wanted = ledger.wanted_release(uuid);
             let needed = |(name, service): (&String, &ServiceWish)| {
-                names(service, reference, gone) && next(name).unwrap_or(service).strategy != "delete-then-download"
+                let mut after = [tried, wanted].into_iter().flatten().map(|next| next.services.get(name).unwrap_or(service));
+                names(service, reference, gone) && after.all(|next| next.strategy != "delete-then-download")
             };
             if fallback.is_some_and(|release| release.services.iter().any(needed)) {
                 return Some(format!(

@@ -289,6 +289,6 @@ fn a_device_that_is_joining_its_cloud() {
     let shown = status(&Status { cloud: Cloud { provisioning: Some(joining), ..device().cloud }, ..device() }, Paint::Plain);
     let folded = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     let expected = "Cloud registering with https://api.example.com, last error (4 in a row): POST \
-                    https://api.example.com/device/register: answered 503: busy, next try in 1 min 30 s Database";
+                    https://api.example.com/device/register: answered 503: busy, next try in 1 min 30 s";
     assert!(folded.contains(expected), "{shown}");
 }
