@@ -1,18 +1,21 @@
 # What the benchmarks have in common: the binary they measure and the private engine they measure it on. Sourced after
 # packages.sh and engine.sh.
 
-. cross/flags.sh
-
-# Builds the device profile for this machine unless HOLDFAST_TEST_BINARY names a binary. Arguments go to cargo.
+# Builds what a device of this machine's kind gets, unless HOLDFAST_TEST_BINARY names a binary. Arguments go to cargo; with
+# any, the machine's own C library is linked, since `cross/build` builds without the sandbox only.
 bench_binary() {
   if [ -z "${HOLDFAST_TEST_BINARY:-}" ]; then
-    local host
-    host=$(rustc -vV | sed -n 's/^host: //p')
+    local folder=${CARGO_TARGET_DIR:-target} target
+    target=$(uname -m)-unknown-linux-musl
     say "building the device profile"
-    # With a target named, the flags are for what is built and not for what helps building it.
-    env RUSTFLAGS="$DEVICE_RUSTFLAGS" "CFLAGS_${host//-/_}=$DEVICE_CFLAGS" \
-      cargo build --profile device --target "$host" "$@" 2>"$LOGS/bench-build.log" || { cat "$LOGS/bench-build.log"; exit 1; }
-    HOLDFAST_TEST_BINARY=$(cd "${CARGO_TARGET_DIR:-target}/$host/device" && pwd)/holdfast
+    if [ $# = 0 ] && cross/build "$target" >"$LOGS/bench-build.log" 2>&1; then
+      folder=$folder/$target
+    else
+      # Tables for unwinding stay in this one: the standard library that came with the compiler brings them along.
+      [ $# -gt 0 ] || set -- --no-default-features
+      cargo build --profile device "$@" 2>"$LOGS/bench-build.log" || { cat "$LOGS/bench-build.log"; exit 1; }
+    fi
+    HOLDFAST_TEST_BINARY=$(cd "$folder/device" && pwd)/holdfast
   fi
   export HOLDFAST_TEST_BINARY
 }
