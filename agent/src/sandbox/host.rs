@@ -1,6 +1,8 @@
 //! A host in memory: lock files with their holders, and a device to describe. As deterministic as the simulated engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod lock_files;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,18 +10,17 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::StreamExt;
 use holdfast_plan::boot::Changes;
-use holdfast_plan::current::{BootFile, HostState, LockHolder, Locks, ServiceLock};
+use holdfast_plan::current::{BootFile, HostState, Locks};
 use holdfast_plan::host_config::{HostConfig, HostConfigPatch};
 use holdfast_plan::memory::PowerChange;
 use holdfast_plan::target::AppId;
 use tokio::sync::watch;
 
+pub use self::lock_files::LOCK_FILES;
+use self::lock_files::{Held, Markers, Owner, locks_of, path, release, take};
 use super::faults::{Fault, Faults};
 use crate::clock::Clock;
 use crate::host::{BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
-
-/// Both names a lock has (behaviour §6).
-pub const LOCK_FILES: [&str; 2] = ["updates.lock", "resin-updates.lock"];
 
 /// Least time between two notices of changed locks.
 const QUIET: Duration = Duration::from_millis(250);
@@ -42,77 +43,13 @@ struct Shared {
 struct State {
     rng: Rng,
     faults: Faults,
-    locks: BTreeMap<(AppId, String), Files>,
-    /// Services whose new container ended a hand-over.
-    markers: BTreeSet<(AppId, String)>,
+    locks: Held,
+    markers: Markers,
     disk: DiskSpace,
     info: DeviceInfo,
     host: HostState,
     power: Option<PowerChange>,
     config: HostConfig,
-}
-
-/// Lock files of one service by name.
-type Files = BTreeMap<&'static str, Owner>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    Agent,
-    Application { since_ms: Option<i64> },
-}
-
-fn path(app: AppId, service: &str, file: &str) -> String {
-    format!("/tmp/balena-supervisor/services/{app}/{service}/{file}")
-}
-
-fn holder(files: &Files) -> Option<LockHolder> {
-    let application = files.iter().find_map(|(file, owner)| match owner {
-        Owner::Application { since_ms } => Some(LockHolder::Application { file: (*file).to_owned(), since_ms: *since_ms }),
-        Owner::Agent => None,
-    });
-    application.or_else(|| (!files.is_empty()).then(|| LockHolder::Agent { complete: files.len() == LOCK_FILES.len() }))
-}
-
-fn locks_of(state: &State) -> Locks {
-    let mut locks = Locks::default();
-    for ((app, service), files) in &state.locks {
-        if let Some(holder) = holder(files) {
-            locks.held.entry(*app).or_default().insert(service.clone(), ServiceLock { holder });
-        }
-    }
-    for (app, service) in &state.markers {
-        locks.handed_over.entry(*app).or_default().insert(service.clone());
-    }
-    locks
-}
-
-/// All or none: with the application's lock on one service and no force, nothing changes.
-fn take(state: &mut State, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {
-    let mut broken = Vec::new();
-    for service in services {
-        let files = state.locks.get(&(app, service.clone()));
-        for (file, owner) in files.into_iter().flatten() {
-            if *owner != Owner::Agent {
-                broken.push(BrokenLock { service: service.clone(), file: (*file).to_owned() });
-            }
-        }
-    }
-    if let Some(first) = broken.first().filter(|_| !force) {
-        return Err(HostError::LockHeld { app_id: app, service: first.service.clone() });
-    }
-    for service in services {
-        state.locks.insert((app, service.clone()), LOCK_FILES.map(|file| (file, Owner::Agent)).into());
-    }
-    Ok(broken)
-}
-
-fn release(state: &mut State, app: AppId, services: &BTreeSet<String>) {
-    for service in services {
-        if let Some(files) = state.locks.get_mut(&(app, service.clone())) {
-            files.retain(|_, owner| *owner != Owner::Agent);
-        }
-    }
-    state.locks.retain(|_, files| !files.is_empty());
 }
 
 impl SimHost {
@@ -126,7 +63,7 @@ impl SimHost {
             ..DeviceInfo::default()
         };
         let host = HostState { boot_id: "boot".into(), device_type: "generic-amd64".into(), ..HostState::default() };
-        let (locks, markers) = (BTreeMap::new(), BTreeSet::new());
+        let (locks, markers) = (Held::new(), Markers::new());
         let state = Mutex::new(State {
             rng,
             faults: Faults::default(),
@@ -234,7 +171,8 @@ impl SimHost {
 
     /// All locks now, without a call: for checks.
     pub fn snapshot(&self) -> Locks {
-        locks_of(&self.state())
+        let state = self.state();
+        locks_of(&state.locks, &state.markers)
     }
 
     /// Decides over a call; `Ok(true)` is to be carried out and then answered with [`lost`].
@@ -281,14 +219,14 @@ impl Host for SimHost {
     async fn take_locks(&self, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {
         let object = path(app, services.first().map_or("", String::as_str), LOCK_FILES[0]);
         let is_lost = self.enter("take_locks", &object).await?;
-        let result = self.change(|state| take(state, app, services, force));
+        let result = self.change(|state| take(&mut state.locks, app, services, force));
         if is_lost { Err(lost(&object)) } else { result }
     }
 
     async fn release_locks(&self, app: AppId, services: &BTreeSet<String>) -> Result<(), HostError> {
         let object = path(app, services.first().map_or("", String::as_str), LOCK_FILES[0]);
         let is_lost = self.enter("release_locks", &object).await?;
-        self.change(|state| release(state, app, services));
+        self.change(|state| release(&mut state.locks, app, services));
         if is_lost { Err(lost(&object)) } else { Ok(()) }
     }
 
@@ -375,75 +313,4 @@ impl std::fmt::Debug for SimHost {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::sandbox::faults::Rule;
-
-    fn host() -> SimHost {
-        SimHost::new(Rng::with_seed(1), Arc::new(SystemClock))
-    }
-
-    fn services(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn locks_are_taken_all_or_none() {
-        let host = host();
-        assert!(host.hold(1, "b"));
-        let both = services(&["a", "b"]);
-        let held = host.take_locks(1, &both, false).await;
-        assert_eq!(held, Err(HostError::LockHeld { app_id: 1, service: "b".into() }));
-        assert_eq!(host.locks().await.unwrap().holder(1, "a"), None);
-        host.let_go(1, "b");
-        assert_eq!(host.take_locks(1, &both, false).await, Ok(Vec::new()));
-        assert!(host.locks().await.unwrap().all_ours(1, ["a", "b"]));
-        assert!(!host.hold(1, "a"), "the agent's lock keeps the application's out");
-        host.release_locks(1, &both).await.unwrap();
-        assert_eq!(host.snapshot(), Locks::default());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn force_breaks_and_leftovers_are_taken_over() {
-        let host = host();
-        host.hold(1, "a");
-        host.leave_half(1, "b");
-        assert_eq!(host.snapshot().holder(1, "b"), Some(&LockHolder::Agent { complete: false }));
-        let broken = host.take_locks(1, &services(&["a", "b"]), true).await.unwrap();
-        assert_eq!(broken, [BrokenLock { service: "a".into(), file: "updates.lock".into() }]);
-        assert!(host.snapshot().all_ours(1, ["a", "b"]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_marker_is_seen_and_cleared() {
-        let host = host();
-        host.mark_handed_over(1, "a");
-        assert!(host.locks().await.unwrap().marker(1, "a"));
-        host.clear_marker(1, "a").await.unwrap();
-        host.clear_marker(1, "a").await.unwrap();
-        assert_eq!(host.snapshot(), Locks::default());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn changes_are_told_but_not_too_often() {
-        let host = host();
-        let mut changes = host.lock_changes();
-        host.hold(1, "a");
-        let started = tokio::time::Instant::now();
-        assert_eq!(changes.next().await, Some(()));
-        host.let_go(1, "a");
-        host.hold(1, "a");
-        assert_eq!(changes.next().await, Some(()));
-        assert!(started.elapsed() >= QUIET);
-        assert!(tokio::time::timeout(Duration::from_secs(5), changes.next()).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lost_reply_has_taken_effect() {
-        let host = host();
-        host.faults(|f| f.add(Rule::once("take_locks", Fault::LostReply)));
-        assert!(host.take_locks(1, &services(&["a"]), false).await.is_err());
-        assert!(host.snapshot().all_ours(1, ["a"]));
-    }
-}
+mod tests;
