@@ -46,11 +46,16 @@ impl Fields {
                 Err(cause) => Err(Refusal::bad(format!("the body is not JSON: {cause}"))),
             };
         }
-        let fields = body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).map(|field| {
+        Ok(Fields::urlencoded(body))
+    }
+
+    /// Reads urlencoded fields: those of a form, or what stands after the question mark.
+    pub fn urlencoded(text: &[u8]) -> Fields {
+        let fields = text.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).map(|field| {
             let at = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
-            (unescape(&field[..at]), Value::String(unescape(field.get(at + 1..).unwrap_or_default())))
+            (unescape(&field[..at], true), Value::String(unescape(field.get(at + 1..).unwrap_or_default(), true)))
         });
-        Ok(Fields(fields.collect()))
+        Fields(fields.collect())
     }
 
     /// A field as it came.
@@ -79,14 +84,15 @@ pub(super) fn is_on(value: &Value) -> bool {
     }
 }
 
-/// Takes back the escapes of `application/x-www-form-urlencoded`. A broken escape stands for itself.
-fn unescape(field: &[u8]) -> String {
+/// Takes back the escapes of a path, or of `application/x-www-form-urlencoded`, where a plus is a blank. A broken escape stands
+/// for itself.
+pub(super) fn unescape(field: &[u8], plus_is_blank: bool) -> String {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, tail @ ..] = rest {
         rest = tail;
         match (first, tail) {
-            (b'+', _) => bytes.push(b' '),
+            (b'+', _) if plus_is_blank => bytes.push(b' '),
             (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 bytes.push(hex(*high) << 4 | hex(*low));
                 rest = after;
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn escapes() {
-        assert_eq!(unescape(b"a+b%2Bc%2"), "a b+c%2");
-        assert_eq!(unescape(b"%zz%FF"), "%zz\u{fffd}");
+        assert_eq!(unescape(b"a+b%2Bc%2", true), "a b+c%2");
+        assert_eq!(unescape(b"%zz%FF", true), "%zz\u{fffd}");
     }
 }

@@ -2,36 +2,21 @@
 
 use holdfast_plan::host_config::HostConfigPatch;
 use holdfast_plan::memory::PowerChange;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::answer::{Outcome, Refusal, finished, json, text};
 use super::body::is_on;
-use super::route::{BodyKind, Call, Route};
+use super::route::{Access, Call, Route};
 use super::v1::submit;
 use crate::reconcile::{HostOrder, OrderError, Request};
 
 pub(super) static ROUTES: [Route; 4] = [
-    Route {
-        method: Method::POST,
-        path: "/v1/reboot",
-        body: BodyKind::Small,
-        handler: |call| Box::pin(power(call, PowerChange::Reboot)),
-    },
-    Route {
-        method: Method::POST,
-        path: "/v1/shutdown",
-        body: BodyKind::Small,
-        handler: |call| Box::pin(power(call, PowerChange::Shutdown)),
-    },
-    Route { method: Method::GET, path: "/v1/device/host-config", body: BodyKind::None, handler: |call| Box::pin(show(call)) },
-    Route {
-        method: Method::PATCH,
-        path: "/v1/device/host-config",
-        body: BodyKind::Small,
-        handler: |call| Box::pin(change(call)),
-    },
+    Route::post("/v1/reboot", Access::Device, |call| Box::pin(power(call, PowerChange::Reboot))),
+    Route::post("/v1/shutdown", Access::Device, |call| Box::pin(power(call, PowerChange::Shutdown))),
+    Route::get("/v1/device/host-config", Access::Device, |call| Box::pin(show(call))),
+    Route::patch("/v1/device/host-config", Access::Device, |call| Box::pin(change(call))),
 ];
 
 /// Hands an order to the loop and waits until it was carried out or refused.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `listener` | where the socket is and who may open it |
 //! | `serve`, `stall` | connections and their limits |
-//! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
+//! | `table`, `route`, `caller`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
 //! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
@@ -19,6 +19,7 @@
 
 mod answer;
 mod body;
+mod caller;
 mod database;
 mod error;
 mod health;

@@ -8,7 +8,8 @@ use hyper::Method;
 
 use super::ApiState;
 use super::answer::{Outcome, Refusal};
-use super::body::Fields;
+use super::body::{Fields, unescape};
+use super::caller::Caller;
 
 /// What a route expects as a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +22,28 @@ pub(super) enum BodyKind {
     Target,
 }
 
+/// What a caller needs to use a route. On the unix socket everybody is the operator: who can open it may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing: `/ping` and `/v1/healthy` (protocol §17.2).
+    Open,
+    /// Any key. What a service's key reaches of it is its own app: the handler asks [`Caller::may_touch`].
+    Key,
+    /// The device as a whole: the global key, or the key of a service that carries the label for it.
+    Device,
+    /// What is the operator's alone: the socket, or the global key.
+    Operator,
+}
+
 /// A request on its way to its handler.
 pub(super) struct Call {
     pub state: ApiState,
+    /// Who asks.
+    pub caller: Caller,
+    /// What stood in the places of the path that begin with a colon, in their order.
+    pub parameters: Vec<String>,
+    /// What stood after the question mark.
+    pub query: Fields,
     pub body: Bytes,
     pub content_type: String,
     /// Whether the client asks for JSON where that is a choice.
@@ -43,7 +63,83 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// One row of the table.
 pub(super) struct Route {
     pub method: Method,
+    /// With a colon before a part that may be anything: `/v1/apps/:appId`.
     pub path: &'static str,
+    pub access: Access,
     pub body: BodyKind,
     pub handler: fn(Call) -> Running,
+}
+
+impl Route {
+    /// One that reads.
+    pub const fn get(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
+        Route { method: Method::GET, path, access, body: BodyKind::None, handler }
+    }
+
+    /// One that acts, with a few fields.
+    pub const fn post(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
+        Route { method: Method::POST, path, access, body: BodyKind::Small, handler }
+    }
+
+    /// One that changes what is there, with a few fields.
+    pub const fn patch(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
+        Route { method: Method::PATCH, path, access, body: BodyKind::Small, handler }
+    }
+
+    /// What stands in the places of the path's parameters; `None` when it is not this route's path.
+    pub fn parameters(&self, path: &str) -> Option<Vec<String>> {
+        let mut found = Vec::new();
+        let mut given = path.split('/');
+        for part in self.path.split('/') {
+            let value = given.next()?;
+            if part.starts_with(':') && !value.is_empty() {
+                found.push(unescape(value.as_bytes(), false));
+            } else if part != value {
+                return None;
+            }
+        }
+        given.next().is_none().then_some(found)
+    }
+
+    /// Whether a caller may use it at all.
+    pub fn admits(&self, caller: &Caller) -> bool {
+        match (self.access, caller) {
+            (Access::Open, _) | (_, Caller::Operator) => true,
+            (Access::Key, Caller::Service { .. }) => true,
+            (Access::Device, Caller::Service { controls_host, .. }) => *controls_host,
+            (Access::Operator, Caller::Service { .. }) | (_, Caller::Nobody) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &'static str, access: Access) -> Route {
+        Route::get(path, access, |_| Box::pin(async { Err(Refusal::bad("")) }))
+    }
+
+    #[test]
+    fn parameters_stand_in_their_places() {
+        let one = route("/v1/apps/:appId/stop", Access::Key);
+        assert_eq!(one.parameters("/v1/apps/7/stop"), Some(vec!["7".to_owned()]));
+        assert_eq!(one.parameters("/v1/apps/a%2Fb+c/stop"), Some(vec!["a/b+c".to_owned()]));
+        for other in ["/v1/apps//stop", "/v1/apps/7", "/v1/apps/7/stop/now", "/v1/apps/7/start", ""] {
+            assert_eq!(one.parameters(other), None, "{other}");
+        }
+        assert_eq!(route("/ping", Access::Open).parameters("/ping"), Some(vec![]));
+    }
+
+    #[test]
+    fn who_may_do_what() {
+        let service = |controls_host| Caller::Service { app: 1, service: "main".into(), controls_host };
+        let admitted = |access| {
+            [Caller::Operator, service(true), service(false), Caller::Nobody].map(|caller| route("/", access).admits(&caller))
+        };
+        assert_eq!(admitted(Access::Open), [true; 4]);
+        assert_eq!(admitted(Access::Key), [true, true, true, false]);
+        assert_eq!(admitted(Access::Device), [true, true, false, false]);
+        assert_eq!(admitted(Access::Operator), [true, false, false, false]);
+    }
 }

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::caller::Caller;
 use super::stall::WriteStall;
 use super::table::{Service, answer};
 use super::{ApiState, Socket};
@@ -113,7 +114,7 @@ where
     let io = TokioIo::new(WriteStall::new(stream, limits.write_stall));
     let handler = service_fn(move |request| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(answer(&service, request).await) }
+        async move { Ok::<_, Infallible>(answer(&service, Caller::Operator, request).await) }
     });
     let mut served = pin!(
         http1::Builder::new()

@@ -7,7 +7,8 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Outcome, Refusal};
-use super::body;
+use super::body::{self, Fields};
+use super::caller::Caller;
 use super::route::{BodyKind, Call, Route};
 use super::{ApiState, Limits, host, transfer, upkeep, v1, v2, v3};
 
@@ -37,20 +38,26 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 /// Answers a request, whatever it is, within the time limit.
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(service: &Service, caller: Caller, request: Request<Incoming>) -> Answer {
     // A copy takes as long as it takes; it has limits of its own.
-    if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
+    if caller == Caller::Operator
+        && let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned)
+    {
         return transfer::answer(&service.state, &volume, request).await.unwrap_or_else(Refusal::into_answer);
     }
     let limit = service.limits.answer_time;
-    let outcome = tokio::time::timeout(limit, dispatch(service, request)).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(limit, dispatch(service, caller, request)).await.unwrap_or_else(|_| {
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)
 }
 
-async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
-    let route = find(request.method(), request.uri().path())?;
+async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>) -> Outcome {
+    let (route, parameters) = find(request.method(), request.uri().path())?;
+    if !route.admits(&caller) {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
+    }
+    let query = Fields::urlencoded(request.uri().query().unwrap_or_default().as_bytes());
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -65,20 +72,21 @@ async fn dispatch(service: &Service, request: Request<Incoming>) -> Outcome {
         BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
         BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
     };
-    (route.handler)(Call { state: service.state.clone(), body, content_type, wants_json }).await
+    let state = service.state.clone();
+    (route.handler)(Call { state, caller, parameters, query, body, content_type, wants_json }).await
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.
-fn find(method: &Method, path: &str) -> Result<&'static Route, Refusal> {
+fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Refusal> {
     let path = match path.strip_suffix('/') {
         Some(shorter) if !shorter.is_empty() => shorter,
         _ => path,
     };
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let mut allowed = Vec::new();
-    for route in routes().filter(|route| route.path == path) {
+    for (route, parameters) in routes().filter_map(|route| Some((route, route.parameters(path)?))) {
         if route.method == *wanted {
-            return Ok(route);
+            return Ok((route, parameters));
         }
         allowed.push(route.method.as_str());
     }
@@ -113,6 +121,6 @@ mod tests {
         assert_eq!(find(&Method::GET, "").err().unwrap().status, StatusCode::NOT_FOUND);
         let refusal = find(&Method::DELETE, "/v3/plan").err().unwrap();
         assert_eq!((refusal.status, refusal.allow.as_deref()), (StatusCode::METHOD_NOT_ALLOWED, Some("GET, POST")));
-        assert_eq!(find(&Method::HEAD, "/ping/").ok().unwrap().path, "/ping");
+        assert_eq!(find(&Method::HEAD, "/ping/").ok().unwrap().0.path, "/ping");
     }
 }

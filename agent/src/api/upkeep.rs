@@ -3,22 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 
 use super::answer::{Outcome, Refusal, json};
-use super::route::{BodyKind, Call, Route};
+use super::route::{Access, Call, Route};
 use crate::store::Task;
 
 /// How long a check may take: an answer has to come before the client's patience ends.
 const CHECK_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) static ROUTES: [Route; 7] = [
-    Route {
-        method: Method::GET,
-        path: "/v3/db/backups",
-        body: BodyKind::None,
-        handler: |call| Box::pin(work(call, |_| Ok(Task::List))),
-    },
+    Route::get("/v3/db/backups", Access::Operator, |call| Box::pin(work(call, |_| Ok(Task::List)))),
     post("/v3/db/check", |call| Box::pin(work(call, |_| Ok(Task::Check { limit: CHECK_LIMIT })))),
     post("/v3/db/backup", |call| Box::pin(work(call, |_| Ok(Task::Backup { only_if_changed: false })))),
     post("/v3/db/restore", |call| Box::pin(work(call, restore))),
@@ -28,7 +23,7 @@ pub(super) static ROUTES: [Route; 7] = [
 ];
 
 const fn post(path: &'static str, handler: fn(Call) -> super::route::Running) -> Route {
-    Route { method: Method::POST, path, body: BodyKind::Small, handler }
+    Route::post(path, Access::Operator, handler)
 }
 
 /// Hands a task to the store and answers with what was done.

@@ -1,6 +1,6 @@
 //! Version 1 of the paths, and `/ping` (protocol §17.2, §17.3).
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -8,22 +8,17 @@ use super::answer::{Outcome, Refusal, empty, json, json_as, text};
 use super::body::is_on;
 use super::health::health;
 use super::release_state::{AppState, apps};
-use super::route::{BodyKind, Call, Route};
+use super::route::{Access, Call, Route};
 use super::{Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
 use crate::reconcile::{Phase, Request, View};
 
 pub(super) static ROUTES: [Route; 4] = [
-    Route {
-        method: Method::GET,
-        path: "/ping",
-        body: BodyKind::None,
-        handler: |_| Box::pin(async { Ok(text(StatusCode::OK, "OK")) }),
-    },
-    Route { method: Method::GET, path: "/v1/healthy", body: BodyKind::None, handler: |call| Box::pin(healthy(call)) },
-    Route { method: Method::POST, path: "/v1/update", body: BodyKind::Small, handler: |call| Box::pin(update(call)) },
-    Route { method: Method::GET, path: "/v1/device", body: BodyKind::None, handler: |call| Box::pin(device(call)) },
+    Route::get("/ping", Access::Open, |_| Box::pin(async { Ok(text(StatusCode::OK, "OK")) })),
+    Route::get("/v1/healthy", Access::Open, |call| Box::pin(healthy(call))),
+    Route::post("/v1/update", Access::Device, |call| Box::pin(update(call))),
+    Route::get("/v1/device", Access::Key, |call| Box::pin(device(call))),
 ];
 
 /// The verdict in balena's words; with its reasons and the state of the database for a client that accepts JSON.

@@ -3,28 +3,22 @@
 use std::collections::BTreeMap;
 
 use holdfast_plan::current::Container;
-use hyper::Method;
 use serde::Serialize;
 use serde_json::json as value;
 
 use super::answer::{Outcome, json};
 use super::moment::rfc3339;
 use super::release_state::{AppState, ServiceState, apps, image};
-use super::route::{BodyKind, Call, Route};
+use super::route::{Access, Call, Route};
 use super::v1::is_applying;
 use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::reconcile::View;
 
 pub(super) static ROUTES: [Route; 3] = [
-    Route { method: Method::GET, path: "/v2/version", body: BodyKind::None, handler: |_| Box::pin(version()) },
-    Route { method: Method::GET, path: "/v2/state/status", body: BodyKind::None, handler: |call| Box::pin(state_status(call)) },
-    Route {
-        method: Method::GET,
-        path: "/v2/applications/state",
-        body: BodyKind::None,
-        handler: |call| Box::pin(applications(call)),
-    },
+    Route::get("/v2/version", Access::Key, |_| Box::pin(version())),
+    Route::get("/v2/state/status", Access::Key, |call| Box::pin(state_status(call))),
+    Route::get("/v2/applications/state", Access::Key, |call| Box::pin(applications(call))),
 ];
 
 async fn version() -> Outcome {

@@ -13,20 +13,26 @@ use super::database::{DatabaseAnswer, History};
 use super::health::health;
 use super::locks::lock_list;
 use super::planned::{PlanAnswer, plan_answer};
-use super::route::{BodyKind, Call, Route};
+use super::route::{Access, BodyKind, Call, Route};
 use super::status::status;
 use super::volumes::volume_list;
 use crate::store::StoreError;
 
 pub(super) static ROUTES: [Route; 8] = [
-    Route { method: Method::GET, path: "/v3/status", body: BodyKind::None, handler: |call| Box::pin(device_status(call)) },
-    Route { method: Method::GET, path: "/v3/plan", body: BodyKind::None, handler: |call| Box::pin(stored_plan(call)) },
-    Route { method: Method::POST, path: "/v3/plan", body: BodyKind::Target, handler: |call| Box::pin(plan_for(call)) },
-    Route { method: Method::GET, path: "/v3/target", body: BodyKind::None, handler: |call| Box::pin(target(call)) },
-    Route { method: Method::GET, path: "/v3/target/history", body: BodyKind::None, handler: |call| Box::pin(history(call)) },
-    Route { method: Method::GET, path: "/v3/db", body: BodyKind::None, handler: |call| Box::pin(database_figures(call)) },
-    Route { method: Method::GET, path: "/v3/locks", body: BodyKind::None, handler: |call| Box::pin(locks(call)) },
-    Route { method: Method::GET, path: "/v3/volumes", body: BodyKind::None, handler: |call| Box::pin(volumes(call)) },
+    Route::get("/v3/status", Access::Operator, |call| Box::pin(device_status(call))),
+    Route::get("/v3/plan", Access::Operator, |call| Box::pin(stored_plan(call))),
+    Route {
+        method: Method::POST,
+        path: "/v3/plan",
+        access: Access::Operator,
+        body: BodyKind::Target,
+        handler: |call| Box::pin(plan_for(call)),
+    },
+    Route::get("/v3/target", Access::Operator, |call| Box::pin(target(call))),
+    Route::get("/v3/target/history", Access::Operator, |call| Box::pin(history(call))),
+    Route::get("/v3/db", Access::Operator, |call| Box::pin(database_figures(call))),
+    Route::get("/v3/locks", Access::Operator, |call| Box::pin(locks(call))),
+    Route::get("/v3/volumes", Access::Operator, |call| Box::pin(volumes(call))),
 ];
 
 async fn device_status(call: Call) -> Outcome {
