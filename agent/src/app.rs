@@ -31,6 +31,7 @@ use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store, target_source};
+use crate::telemetry::Statistics;
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
@@ -89,7 +90,9 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
+    let statistics = Statistics::new(settings.stats_interval, settings.stats_retention);
+    loops.spawn(parts::sampler(&settings, statistics.clone(), &tools, wires.view.subscribe(), wires.shutdown.subscribe()).run());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, statistics);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
@@ -174,7 +177,7 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools, statistics: Statistics) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -186,6 +189,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            statistics,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! holdfast, the agent: a library so that suites and benches can reach in, one binary for the device.
 //!
-//! Six loops run in one thread and know each other only through channels, which `app` sets up:
+//! Seven loops run in one thread and know each other only through channels, which `app` sets up:
 //!
 //! | loop | reads | tells |
 //! |---|---|---|
@@ -9,7 +9,8 @@
 //! | `cloud::report` | what is to be reported, derived from the picture | how reporting goes |
 //! | `cloud::logs` | events | nobody: it ends in the cloud's log stream |
 //! | `app::record` | pictures, events | nobody: it ends in the store, as history |
-//! | `api` | pictures, the store | requests to poll and to look |
+//! | `telemetry` | pictures, the kernel's counters | nobody: it ends in statistics, which the API reads |
+//! | `api` | pictures, statistics, the store | requests to poll and to look |
 //!
 //! ```text
 //!            arrived             picture ─▶ app::picture ─▶ report ─▶ cloud
@@ -26,7 +27,7 @@
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
 //! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import` ›
-//! `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
+//! `telemetry` › `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
 pub mod app;
@@ -48,5 +49,7 @@ pub mod registry;
 pub mod sandbox;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
+pub mod usage;
 pub mod version;
 pub mod volume;

@@ -14,6 +14,7 @@
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
+//! | `stats`, `metrics` | what the machine and the containers use, as JSON and for Prometheus |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -26,6 +27,7 @@ mod health;
 mod host;
 mod listener;
 mod locks;
+mod metrics;
 mod moment;
 mod planned;
 mod release_state;
@@ -34,6 +36,7 @@ mod sentence;
 mod serve;
 mod stall;
 mod state;
+mod stats;
 mod status;
 mod table;
 #[cfg(test)]

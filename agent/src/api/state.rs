@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::reconcile::{Request, View};
 use crate::settings::SettingFault;
 use crate::store::Store;
+use crate::telemetry::Statistics;
 
 /// Who this device is: what stays the same while the agent runs.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct ApiState {
     pub engine: Arc<dyn Engine>,
     /// The store, to read.
     pub store: Arc<dyn Store>,
+    /// What the machine and its containers use, to read.
+    pub statistics: Statistics,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

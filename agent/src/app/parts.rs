@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use holdfast_plan::target::{ImageRef, parse};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::api::Identity;
 use crate::clock::Clock;
@@ -17,10 +18,11 @@ use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
 use crate::host::{ControlSettings, DeviceInfo, ServiceManager, SystemHost};
 use crate::policy::Zone;
-use crate::reconcile::{TargetInForce, Tools};
+use crate::reconcile::{TargetInForce, Tools, View};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Keep, Loaded, Place, SqliteStore, Store, StoreError};
+use crate::telemetry::{Sampler, Statistics, Surroundings};
 
 /// How often a data directory that cannot be used is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
@@ -161,6 +163,29 @@ fn engine(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<dy
     };
     let registries = RegistrySettings::new(settings.host_root.clone(), settings.cloud.root_ca_pem.clone());
     Ok((Arc::new(engine), Arc::new(HttpRegistry::new(registries))))
+}
+
+/// The loop that keeps statistics of what the reconcile loop saw last.
+pub(super) fn sampler(
+    settings: &Settings,
+    statistics: Statistics,
+    tools: &Tools,
+    view: watch::Receiver<Arc<View>>,
+    shutdown: watch::Receiver<bool>,
+) -> Sampler {
+    Sampler {
+        statistics,
+        file: settings.data_dir.join("telemetry.sqlite"),
+        host: tools.host.clone(),
+        engine: tools.engine.clone(),
+        clock: tools.clock.clone(),
+        surroundings: Box::new(move || {
+            let view = view.borrow();
+            let data_root = view.engine.as_ref().and_then(|engine| engine.data_root.clone());
+            Surroundings { current: view.current.clone(), data_root }
+        }),
+        shutdown,
+    }
 }
 
 /// What the device speaks to its cloud with.

@@ -21,6 +21,7 @@ mod render;
 mod run;
 #[cfg(feature = "sandbox")]
 mod simulate;
+mod stats;
 mod status;
 mod target;
 mod update;
@@ -59,6 +60,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Show what the device runs, what is being done, and what is waited for.
     Status(status::StatusArgs),
+    /// Show what the machine and its services use, now and over time.
+    Stats(stats::StatsArgs),
     /// Show the steps to the stored target or to that of a file; nothing is changed.
     Plan(plan::PlanArgs),
     /// Look at the cloud now.
@@ -118,6 +121,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "sandbox")]
         Command::Simulate(args) => simulate::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Stats(args) => stats::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
@@ -156,6 +160,8 @@ mod tests {
             "simulate --seed 7",
             "status",
             "status --watch --json --socket /tmp/s",
+            "stats",
+            "stats main --hours 48 --app 5 --json",
             "plan",
             "plan target.json --json",
             "plan -",

@@ -15,6 +15,10 @@ pub struct CloudView {
     pub poll_error: Option<String>,
     /// Polls that failed in a row.
     pub poll_failures: u32,
+    /// Polls since the agent started.
+    pub polls: u64,
+    /// Those of them that failed.
+    pub polls_failed: u64,
     /// When the next poll is due, ms since boot.
     pub next_poll_boot_ms: Option<i64>,
     /// When the last report was accepted, ms since boot.
@@ -23,6 +27,10 @@ pub struct CloudView {
     pub report_error: Option<String>,
     /// Reports that failed in a row.
     pub report_failures: u32,
+    /// Reports since the agent started.
+    pub reports: u64,
+    /// Those of them that failed.
+    pub reports_failed: u64,
     /// Uuids of apps that the cloud refuses to hear of; the others are reported without them.
     pub report_refused_apps: Vec<String>,
     /// When the next report is tried, ms since boot, if one is due.

@@ -23,6 +23,8 @@ use holdfast_plan::container::{ContainerSpec, RestartPolicy};
 use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
 
+use crate::usage::ContainerUsage;
+
 /// What the engine says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EngineInfo {
@@ -136,6 +138,15 @@ pub trait Engine: Send + Sync {
 
     /// Gives a container another name.
     async fn rename_container(&self, id: &str, name: &str) -> Result<()>;
+
+    /// What a running container has used since it was started, where the machine's own counters cannot be read.
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    async fn usage(&self, id: &str) -> Result<ContainerUsage> {
+        let message = "this engine keeps no figures".to_owned();
+        Err(EngineError::Failed { object: format!("container {id}"), message })
+    }
 
     /// Changes a container's restart policy.
     async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<()>;

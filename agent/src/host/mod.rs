@@ -16,12 +16,14 @@ mod os_release;
 mod power;
 mod system;
 mod unit;
+mod usage;
 
 pub use bus::BusError;
 pub use control::ControlSettings;
 pub use info::Metrics;
 pub use notify::ServiceManager;
 pub use system::SystemHost;
+pub use usage::{MachineUsage, Usage, Watched};
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -160,6 +162,12 @@ pub trait Host: Send + Sync {
     /// How the machine is doing (protocol §6.2).
     async fn metrics(&self) -> Metrics {
         Metrics::default()
+    }
+
+    /// What the machine and these containers have used so far. Nothing is asked of the engine: containers whose counters
+    /// cannot be read here are left out.
+    async fn usage(&self, _containers: &[Watched]) -> Usage {
+        Usage::default()
     }
 
     /// Room on the file system that holds a path of the host.

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use super::control::{Control, ControlSettings};
 use super::file::{first_line, open_in, read_in};
 use super::info::{Metrics, Sampler};
+use super::usage::{Counters, Usage, Watched};
 use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
 use super::{address, device_type, disk, interface, os_release};
 use crate::lock::{LockError, LockRoot};
@@ -33,6 +34,7 @@ pub struct SystemHost {
     config_device_type: Option<String>,
     locks: Arc<LockRoot>,
     sampler: Mutex<Sampler>,
+    counters: Mutex<Counters>,
     control: Option<Control>,
 }
 
@@ -42,7 +44,8 @@ impl SystemHost {
     pub fn new(host_root: PathBuf, lock_dir: PathBuf, config_device_type: Option<String>) -> Self {
         let locks = Arc::new(LockRoot::new(below(&host_root, &lock_dir)));
         let sampler = Mutex::new(Sampler::new(Path::new(MACHINE)));
-        Self { root: host_root, config_device_type, locks, sampler, control: None }
+        let counters = Mutex::new(Counters::new(&host_root));
+        Self { root: host_root, config_device_type, locks, sampler, counters, control: None }
     }
 
     /// The same host, under the agent's control.
@@ -128,6 +131,10 @@ impl Host for SystemHost {
     async fn metrics(&self) -> Metrics {
         // A look that broke off left nothing half done.
         self.sampler.lock().unwrap_or_else(PoisonError::into_inner).look()
+    }
+
+    async fn usage(&self, containers: &[Watched]) -> Usage {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).look(containers)
     }
 
     async fn disk_space(&self, path: &Path) -> Result<DiskSpace, HostError> {

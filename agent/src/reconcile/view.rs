@@ -86,6 +86,8 @@ pub struct View {
     pub plan: Arc<Plan>,
     /// The device as the host describes it.
     pub device: Arc<DeviceInfo>,
+    /// Rounds since the agent started.
+    pub rounds: u64,
     /// Steps running now.
     pub doing: Vec<Doing>,
     /// What is wrong.

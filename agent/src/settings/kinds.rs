@@ -46,6 +46,14 @@ pub(super) fn duration_between(least: Duration, most: Duration) -> impl Fn(&str)
     }
 }
 
+/// Zero, or a duration within bounds.
+pub(super) fn zero_or(least: Duration, most: Duration) -> impl Fn(&str) -> Checked<Duration> + Copy {
+    move |text| match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Ok(duration),
+        _ => duration_between(least, most)(text).map_err(|expected| format!("0, or {expected}")),
+    }
+}
+
 /// A whole number within bounds.
 pub(super) fn number_between(least: usize, most: usize) -> impl Fn(&str) -> Checked<usize> + Copy {
     move |text| match text.parse() {

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use cloud::FromConfigJson;
 use given::Given;
-use kinds::{absolute_path, days_between, duration_between, engine_address, label, listen_address, number_between};
+use kinds::{absolute_path, days_between, duration_between, engine_address, label, listen_address, number_between, zero_or};
 
 /// Everything the agent is told, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,10 @@ pub struct Settings {
     pub backup_age: Duration,
     /// How long events are kept in the database, 1 day to 10 years.
     pub event_retention: Duration,
+    /// Time between looks at what the machine and its containers use, a second to 15 minutes; zero takes none.
+    pub stats_interval: Duration,
+    /// How long what they found is kept, 1 day to 10 years.
+    pub stats_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
     /// The cloud, from config.json.
@@ -105,6 +109,8 @@ impl Default for Settings {
             backup_keep: 7,
             backup_age: 30 * DAY,
             event_retention: 7 * DAY,
+            stats_interval: Duration::from_secs(60),
+            stats_retention: 30 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
             cloud: CloudSettings::default(),
             scope: None,
@@ -119,8 +125,11 @@ impl Settings {
     /// A bad value in a flag or the environment. What is wrong in config.json comes back as faults instead.
     pub fn load(flags: &Flags, env: impl Fn(&str) -> Option<String>) -> Result<(Settings, Vec<SettingFault>), SettingsError> {
         let given = Given::new(&env);
-        let mut settings =
-            Settings::default().with_paths(flags, &given)?.with_times(flags, &given)?.with_backups(flags, &given)?;
+        let mut settings = Settings::default()
+            .with_paths(flags, &given)?
+            .with_times(flags, &given)?
+            .with_backups(flags, &given)?
+            .with_statistics(&given)?;
         settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
         settings.listen =
             given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
@@ -209,6 +218,16 @@ impl Settings {
             )?,
             backup_keep: given.or(keep, "HOLDFAST_BACKUP_KEEP", number_between(1, 1000), self.backup_keep)?,
             backup_age: given.or(("--backup-age", &flags.backup_age), "HOLDFAST_BACKUP_AGE", age, self.backup_age)?,
+            ..self
+        })
+    }
+
+    fn with_statistics(self, given: &Given) -> Result<Settings, SettingsError> {
+        let interval = given.get(None, "HOLDFAST_STATS_INTERVAL", zero_or(Duration::from_secs(1), Duration::from_secs(900)))?;
+        let retention = given.get(None, "STATS_RETENTION_DAYS", days_between(1, 3650))?;
+        Ok(Settings {
+            stats_interval: interval.map_or(self.stats_interval, |(value, _)| value),
+            stats_retention: retention.map_or(self.stats_retention, |(value, _)| value),
             ..self
         })
     }

@@ -81,9 +81,11 @@ fn paths_that_are_given_are_taken_as_they_are() {
     let (_folder, flags) = device(None);
     let flags = Flags { config: some("/etc/holdfast/config.json"), lock_dir: some("/run/locks"), ..flags };
     let env = [("HOLDFAST_CONFIG", "/else"), ("DATABASE_PATH", "/srv/db.sqlite"), ("DOCKER_HOST", "unix:///run/e.sock")];
-    let env: Vec<_> = env.into_iter().chain([("LOG_RETENTION_DAYS", "30")]).collect();
+    let more = [("LOG_RETENTION_DAYS", "30"), ("STATS_RETENTION_DAYS", "7"), ("HOLDFAST_STATS_INTERVAL", "0")];
+    let env: Vec<_> = env.into_iter().chain(more).collect();
     let (settings, _) = load(&flags, &env).unwrap();
     assert_eq!(settings.event_retention, 30 * DAY);
+    assert_eq!((settings.stats_retention, settings.stats_interval), (7 * DAY, Duration::ZERO));
     assert_eq!(settings.config, Path::new("/etc/holdfast/config.json"));
     assert_eq!(settings.lock_dir, Path::new("/run/locks"));
     assert_eq!(settings.database, Path::new("/srv/db.sqlite"));
@@ -104,6 +106,8 @@ fn bad_flags_and_variables_end_the_start_with_their_name() {
         (flags(|f| f.listen = some("48484")), None, "flag --listen: \"48484\" is not valid: expected an IP address"),
         (flags(|_| ()), Some(("DOCKER_HOST", "tcp://h:1")), "environment variable DOCKER_HOST: \"tcp://h:1\" is not valid"),
         (flags(|_| ()), Some(("LOG_RETENTION_DAYS", "0")), "environment variable LOG_RETENTION_DAYS: \"0\" is not valid"),
+        (flags(|_| ()), Some(("STATS_RETENTION_DAYS", "4000")), "environment variable STATS_RETENTION_DAYS: \"4000\""),
+        (flags(|_| ()), Some(("HOLDFAST_STATS_INTERVAL", "1h")), "environment variable HOLDFAST_STATS_INTERVAL: \"1h\""),
         (flags(|_| ()), Some(("HOLDFAST_REPORT_INTERVAL", "1ms")), "environment variable HOLDFAST_REPORT_INTERVAL"),
     ] {
         let error = load(&flags, env.as_slice()).unwrap_err().to_string();

@@ -21,6 +21,7 @@ use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
 use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
 use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
+use crate::telemetry::Statistics;
 
 pub(super) const UUID: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const CLOUD: &str = "https://api.example.com";
@@ -99,6 +100,7 @@ pub(super) struct Given {
     pub stored: Option<&'static str>,
     pub store_time: Duration,
     pub limits: Limits,
+    pub statistics: Statistics,
     pub queue: usize,
 }
 
@@ -112,6 +114,7 @@ impl Default for Given {
             stored: None,
             store_time: Duration::ZERO,
             limits: Limits::default(),
+            statistics: Statistics::new(Duration::from_secs(60), Duration::from_secs(86_400)),
             queue: 1,
         }
     }
@@ -153,6 +156,7 @@ impl Given {
             host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
+            statistics: self.statistics,
             clock: Arc::new(FixedClock),
         };
         let (stop, stopped) = oneshot::channel();

@@ -137,6 +137,8 @@ impl Poller {
         };
         view.send_modify(|view| {
             view.last_poll_boot_ms = if error.is_none() { Some(now_ms) } else { view.last_poll_boot_ms };
+            view.polls += 1;
+            view.polls_failed += u64::from(error.is_some());
             view.poll_error = error;
             view.poll_failures = self.retry.failures();
             view.next_poll_boot_ms = Some(now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));

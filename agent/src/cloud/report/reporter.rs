@@ -245,6 +245,8 @@ impl Reporter {
         view.send_modify(|view| {
             view.last_report_boot_ms = if accepted { Some(now_ms) } else { view.last_report_boot_ms };
             view.next_report_boot_ms = if accepted { None } else { Some(self.due_ms()) };
+            view.reports += 1;
+            view.reports_failed += u64::from(!accepted);
             view.report_error = error;
             view.report_failures = self.retry.failures();
             view.report_refused_apps = refused;

@@ -26,6 +26,7 @@ mod pull;
 mod raw;
 mod recognise;
 mod time;
+mod usage;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ use super::{Address, Content, Engine, EngineInfo, Events, Progress, RegistryAuth
 use cache::Cache;
 use link::Link;
 use recognise::Scope;
+
+use crate::usage::ContainerUsage;
 
 /// Limit of a call that only looks.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -188,6 +191,10 @@ impl Engine for DockerEngine {
 
     async fn rename_container(&self, id: &str, name: &str) -> Result<()> {
         self.shared.rename_container(id, name).await
+    }
+
+    async fn usage(&self, id: &str) -> Result<ContainerUsage> {
+        usage::usage(&self.shared.link, id).await
     }
 
     async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<()> {

@@ -6,12 +6,17 @@ use super::super::file::{first_line, read_in};
 
 /// Time all processors together have spent since the machine started, in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct CpuTimes {
+pub(in crate::host) struct CpuTimes {
     all: u64,
     idle: u64,
 }
 
 impl CpuTimes {
+    /// All of it, and the part that was not idle.
+    pub(in crate::host) fn ticks(self) -> (u64, u64) {
+        (self.all, self.all.saturating_sub(self.idle))
+    }
+
     /// The part of the time between two looks that was not idle; `None` when no time has passed.
     pub(super) fn busy_percent_since(self, before: CpuTimes) -> Option<u64> {
         let all = self.all.checked_sub(before.all).filter(|all| *all > 0)?;
@@ -28,7 +33,7 @@ pub(super) fn times(machine: &Path) -> Option<CpuTimes> {
 
 /// The line of all processors: user, nice, system, idle, waiting for disks, interrupts twice, stolen. Guests' time, which
 /// follows, is part of user and nice.
-fn parse(stat: &str) -> Option<CpuTimes> {
+pub(in crate::host) fn parse(stat: &str) -> Option<CpuTimes> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks = line.split_whitespace().take(8).map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
     let idle = ticks.get(3)?.saturating_add(ticks.get(4).copied().unwrap_or(0));

@@ -6,15 +6,15 @@ use super::super::file::read_in;
 
 /// How much there is and how much is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(in crate::host) struct Memory {
     /// MiB.
-    pub(super) used_mib: u64,
+    pub(in crate::host) used_mib: u64,
     /// MiB.
-    pub(super) total_mib: u64,
+    pub(in crate::host) total_mib: u64,
 }
 
 /// `None` when the kernel does not say.
-pub(super) fn read(machine: &Path) -> Option<Memory> {
+pub(in crate::host) fn read(machine: &Path) -> Option<Memory> {
     parse(&read_in(machine, "proc/meminfo")?)
 }
 

@@ -1,10 +1,10 @@
 //! How the machine is doing: what the cloud shows beside a device (protocol §6.2). Everything is read from `/proc`, `/sys`
 //! and the kernel's log; no program is started, every read is bounded, and what cannot be read is not known.
 
-mod cpu;
-mod memory;
+pub(super) mod cpu;
+pub(super) mod memory;
 mod storage;
-mod temperature;
+pub(super) mod temperature;
 mod voltage;
 
 use std::path::{Path, PathBuf};

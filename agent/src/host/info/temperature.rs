@@ -11,7 +11,7 @@ const MAX_SENSORS: u32 = 64;
 const DRIVERS: [&str; 5] = ["coretemp", "k10temp", "zenpower", "cpu_thermal", "scpi_sensors"];
 
 /// °C; `None` when nothing tells.
-pub(super) fn read(machine: &Path) -> Option<i64> {
+pub(in crate::host) fn read(machine: &Path) -> Option<i64> {
     zone(machine).or_else(|| sensor(machine))
 }
 

@@ -34,6 +34,7 @@ impl Reconciler {
             policy: Arc::new(policy),
             plan: Arc::new(plan),
             device: Arc::new(self.device.clone()),
+            rounds: self.last.rounds + 1,
             doing: self.running.doing(),
             faults: self.faults(),
         };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::world::World;
 use super::{ADDRESS, SimEngine};
 use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, Progress, RegistryAuth, Result};
+use crate::usage::ContainerUsage;
 
 /// How much of a volume is handed over at a time.
 const PIECE_BYTES: usize = 700;
@@ -183,6 +184,10 @@ impl Engine for SimEngine {
 
     async fn rename_container(&self, id: &str, name: &str) -> Result<()> {
         self.call("rename_container", &self.label(id), |world| world.rename_container(id, name)).await
+    }
+
+    async fn usage(&self, id: &str) -> Result<ContainerUsage> {
+        self.call("usage", &self.label(id), |world| world.usage(id, Instant::now())).await
     }
 
     async fn set_restart_policy(&self, id: &str, policy: RestartPolicy) -> Result<()> {

@@ -13,6 +13,7 @@ mod networks;
 mod observer;
 mod registry;
 mod timeline;
+mod usage;
 mod volumes;
 mod world;
 
