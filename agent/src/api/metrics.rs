@@ -212,3 +212,17 @@ fn containers(page: &mut Page, view: &View, book: &Book) {
         family(page, kind, name, help, &|container| figure(&used(&container.id)?));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_cannot_break_out() {
+        let mut page = Page::default();
+        page.gauge("x", "An x.").sample(&[("a", "q\"b\\c\nd"), ("b", "")], 1.5).sample(&[], 2);
+        let expected =
+            "# HELP holdfast_x An x.\n# TYPE holdfast_x gauge\nholdfast_x{a=\"q\\\"b\\\\c\\nd\",b=\"\"} 1.5\nholdfast_x 2\n";
+        assert_eq!(page.text, expected);
+    }
+}

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
-
 use super::ClientArgs;
 use super::output::{paint, print, print_answer};
 use super::render::{self, Signs};
@@ -43,7 +41,7 @@ pub(super) async fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
         print_answer(&reply)?;
     } else {
         let signs = if is_utf8(|name| std::env::var(name).ok()) { Signs::Blocks } else { Signs::Ascii };
-        print(&render::stats(&reply.json::<Value>()?, args.service.is_some(), signs, paint()))?;
+        print(&render::stats(&reply.json()?, args.service.is_some(), signs, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
