@@ -121,7 +121,9 @@ fn prometheus_finds_nothing_to_complain_about() {
         let answer = site.device.get("/metrics");
         assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
         let text = answer.text();
-        check(text.contains("holdfast_container_cpu_seconds_total") && text.contains("holdfast_host_cpu_busy_ratio"), &text)?;
+        let healthy = text.lines().any(|line| line.starts_with("holdfast_container_healthy{") && line.ends_with(" 1"));
+        let counted = text.contains("holdfast_container_cpu_seconds_total") && text.contains("holdfast_host_cpu_busy_ratio");
+        check(healthy && counted, &text)?;
         Ok(text)
     });
     let labels = format!("{{app_id=\"{}\",app=\"{}\",service=\"main\"}}", site.app.id, site.app.name);

@@ -215,28 +215,27 @@ impl Book {
         draft
     }
 
-    /// Takes in what a file has kept. What does not make sense in it is left out.
-    pub(super) fn restore(&mut self, stored: Vec<Stored>) {
-        for Stored { id, app, service: name, rings } in stored {
-            let columns = if id == MACHINE { &column::MACHINE } else { &column::CONTAINER };
-            let mut series = Series::new(&self.shapes, columns);
-            for RingDraft { tier, shape, head, chunks } in rings {
-                let Some(place) = series.rings.get_mut(tier) else { continue };
-                match Ring::restore(shape, columns, head, &chunks) {
-                    Some(ring) if ring.shape() == place.shape() => *place = ring,
-                    Some(ring) => {
-                        place.absorb(&ring);
-                        // What the file has of it is of another shape.
-                        place.all_changed();
-                    }
-                    None => log::debug!("a part of the statistics could not be read"),
+    /// Takes in a series that a file has kept. What does not make sense in it is left out.
+    pub(super) fn restore(&mut self, stored: Stored) {
+        let Stored { id, app, service: name, rings } = stored;
+        let columns = if id == MACHINE { &column::MACHINE } else { &column::CONTAINER };
+        let mut series = Series::new(&self.shapes, columns);
+        for RingDraft { tier, shape, head, chunks } in rings {
+            let Some(place) = series.rings.get_mut(tier) else { continue };
+            match Ring::restore(shape, columns, head, &chunks) {
+                Some(ring) if ring.shape() == place.shape() => *place = ring,
+                Some(ring) => {
+                    place.absorb(&ring);
+                    // What the file has of it is of another shape.
+                    place.all_changed();
                 }
+                None => log::debug!("a part of the statistics could not be read"),
             }
-            if id == MACHINE {
-                self.machine = series;
-            } else if self.services.len() < MOST_SERVICES {
-                self.services.insert((app, name), Service { id, series, latest: None });
-            }
+        }
+        if id == MACHINE {
+            self.machine = series;
+        } else if self.services.len() < MOST_SERVICES {
+            self.services.insert((app, name), Service { id, series, latest: None });
         }
     }
 }

@@ -108,12 +108,13 @@ impl File {
         self.path.symlink_metadata().is_ok()
     }
 
-    /// Everything the file has; nothing when there is none. One that cannot be used is set aside.
-    pub fn read(&self) -> Result<Vec<Stored>, FileError> {
+    /// Hands over everything the file has, series by series, so that there are never two copies of all; nothing when there is
+    /// no file. One that cannot be used is set aside.
+    pub fn read(&self, take: impl FnMut(Stored)) -> Result<(), FileError> {
         if !self.exists() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let read = self.open().and_then(|connection| self.judged(stored(&connection)));
+        let read = self.open().and_then(|connection| self.judged(stored(&connection, take)));
         read.inspect_err(|error| self.set_aside(error))
     }
 
@@ -237,20 +238,21 @@ fn put(connection: &mut Connection, draft: &Draft) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn stored(connection: &Connection) -> rusqlite::Result<Vec<Stored>> {
+fn stored(connection: &Connection, mut take: impl FnMut(Stored)) -> rusqlite::Result<()> {
     let mut series = connection.prepare("SELECT id, app, service FROM series ORDER BY id LIMIT ?1")?;
     let row = |row: &rusqlite::Row<'_>| {
         let app = AppId::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
         Ok(Stored { id: row.get(0)?, app, service: row.get(2)?, rings: Vec::new() })
     };
-    let mut found = series.query_map([MOST_SERVICES as i64 + 1], row)?.collect::<rusqlite::Result<Vec<Stored>>>()?;
-    for one in &mut found {
+    let found = series.query_map([MOST_SERVICES as i64 + 1], row)?.collect::<rusqlite::Result<Vec<Stored>>>()?;
+    for mut one in found {
         for tier in 0..TIERS {
             let ring = one.id.saturating_mul(RINGS).saturating_add(tier as u32);
             one.rings.extend(stored_ring(connection, tier, ring)?);
         }
+        take(one);
     }
-    Ok(found)
+    Ok(())
 }
 
 fn stored_ring(connection: &Connection, tier: usize, ring: u32) -> rusqlite::Result<Option<RingDraft>> {

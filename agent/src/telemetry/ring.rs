@@ -180,6 +180,8 @@ impl Ring {
             return None;
         }
         let mut ring = Ring::new(shape, columns);
+        let used = chunks.iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(chunk, _)| chunk + 1).max().unwrap_or(0);
+        ring.cells.reserve_exact(used.min(shape.rows / CHUNK_ROWS) * CHUNK_ROWS * COLUMNS);
         for (chunk, bytes) in chunks.iter().filter(|(_, bytes)| !bytes.is_empty()) {
             // What lies behind the end is left from a longer one.
             if *chunk >= shape.rows / CHUNK_ROWS {

@@ -124,9 +124,10 @@ impl Sampler {
 
     async fn load(&self) {
         let file = File::new(self.file.clone());
-        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        let statistics = self.statistics.clone();
+        let read = tokio::task::spawn_blocking(move || file.read(|stored| statistics.change(|book| book.restore(stored)))).await;
         match read {
-            Ok(Ok(stored)) => self.statistics.change(|book| book.restore(stored)),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => self.failed(&error.to_string()),
             Err(error) => self.failed(&format!("reading the statistics broke off: {error}")),
         }

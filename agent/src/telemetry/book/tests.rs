@@ -58,7 +58,7 @@ fn without_a_clock_time_goes_on_from_where_it_was() {
     book.add(NOW_MS, 1, "a", latest());
     let stored = book.draft().series;
     let mut restarted = self::book();
-    restarted.restore(stored);
+    stored.into_iter().for_each(|one| restarted.restore(one));
     let later = restarted.set_time(now(None, 1_000));
     assert!(later > NOW_MS && later < NOW_MS + 300_000, "after a restart it goes on behind the newest row");
 }

@@ -29,6 +29,16 @@ fn averages(book: &Book) -> Vec<(AppId, String, Option<Row>)> {
     book.services().map(|(app, name, service)| (app, name.to_owned(), service.series.average(from, i64::MAX / 4))).collect()
 }
 
+fn read(file: &File) -> Result<Vec<Stored>, FileError> {
+    let mut found = Vec::new();
+    file.read(|stored| found.push(stored)).map(|()| found)
+}
+
+fn restored(mut book: Book, file: &File) -> Book {
+    file.read(|stored| book.restore(stored)).unwrap();
+    book
+}
+
 fn file() -> (File, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (File::new(folder.path().join("telemetry.sqlite")), folder)
@@ -37,13 +47,12 @@ fn file() -> (File, tempfile::TempDir) {
 #[test]
 fn everything_comes_back_from_a_file_that_is_nobody_elses_to_read() {
     let (file, folder) = file();
-    assert!(file.read().unwrap().is_empty());
+    assert!(read(&file).unwrap().is_empty());
     let mut book = filled(100);
     file.write(&book.draft()).unwrap();
     let mode = fs::metadata(&file.path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode, fs::read_dir(folder.path()).unwrap().count()), (0o600, 1));
-    let mut back = super::tests::book();
-    back.restore(file.read().unwrap());
+    let back = restored(super::tests::book(), &file);
     assert_eq!(averages(&back), averages(&book));
     assert!(!back.is_changed() && averages(&back).len() == 2);
 }
@@ -64,7 +73,7 @@ fn only_what_changed_is_written_and_who_went_goes() {
     book.begin_look(NOW_MS + 62 * 86_400_000);
     assert_eq!(book.services().count(), 0);
     file.write(&book.draft()).unwrap();
-    assert!(file.read().unwrap().is_empty());
+    assert!(read(&file).unwrap().is_empty());
 }
 
 #[test]
@@ -78,26 +87,26 @@ fn a_file_that_is_damaged_or_somebody_elses_is_set_aside() {
     for content in [b"no database at all, but long enough to be looked at".repeat(50), torn, whole[..whole.len() / 2].to_vec()] {
         let (file, folder) = file();
         fs::write(&file.path, content).unwrap();
-        let error = file.read().unwrap_err().to_string();
+        let error = read(&file).unwrap_err().to_string();
         assert!(error.contains("begun anew"), "{error}");
         assert!(!file.exists() && folder.path().join("telemetry.sqlite.damaged").exists());
         let mut book = filled(3);
         file.write(&book.draft()).unwrap();
-        assert_eq!(file.read().unwrap().len(), 2);
+        assert_eq!(read(&file).unwrap().len(), 2);
     }
     let (file, _folder) = file();
     Connection::open(&file.path).unwrap().execute_batch("CREATE TABLE t (a); PRAGMA application_id = 7").unwrap();
-    assert!(file.read().unwrap_err().to_string().contains("application 7"));
+    assert!(read(&file).unwrap_err().to_string().contains("application 7"));
 }
 
 #[test]
 fn an_empty_file_is_begun_and_a_folder_in_its_place_is_said() {
     let (file, _folder) = file();
     fs::write(&file.path, "").unwrap();
-    assert!(file.read().unwrap().is_empty());
+    assert!(read(&file).unwrap().is_empty());
     let (file, _folder) = super::tests::file();
     fs::create_dir(&file.path).unwrap();
-    assert!(file.read().is_err() && file.write(&filled(3).draft()).is_err());
+    assert!(read(&file).is_err() && file.write(&filled(3).draft()).is_err());
 }
 
 #[test]
@@ -105,12 +114,10 @@ fn other_settings_take_over_what_there_is() {
     let (file, _folder) = file();
     let mut before = filled(1000);
     file.write(&before.draft()).unwrap();
-    let mut after = Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400));
-    after.restore(file.read().unwrap());
+    let mut after = restored(Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400)), &file);
     assert!(after.is_changed());
     assert_eq!(averages(&after).iter().map(|found| found.2.map(|row| row[1])).collect::<Vec<_>>(), [Some(5), Some(5)]);
     file.write(&after.draft()).unwrap();
-    let mut again = Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400));
-    again.restore(file.read().unwrap());
+    let again = restored(Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400)), &file);
     assert_eq!(averages(&again), averages(&after));
 }
