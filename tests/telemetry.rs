@@ -63,12 +63,12 @@ fn who_uses_most_is_found() {
         let stats = site.device.get("/v3/stats?hours=1&what=latest,average,top,range").json();
         let (top, latest) = (&stats["top"], &row(&stats, "busy")["latest"]);
         let first = |kind: &str| top[kind][0]["service"] == "busy";
-        let enough = number(&latest["cpu_percent"]) > 20.0 && number(&latest["memory_bytes"]) > 20.0 * MIB;
+        let enough = number(&latest["cpu_percent"]) > 2.0 && number(&latest["memory_bytes"]) > 20.0 * MIB;
         check(first("cpu_percent") && first("memory_bytes") && enough, &stats)?;
         Ok(stats)
     });
     let (busy, idle) = (row(&stats, "busy"), row(&stats, "idle"));
-    assert!(number(&busy["average"]["cpu_percent"]) > 4.0 * number(&idle["average"]["cpu_percent"]), "{stats}");
+    assert!(number(&busy["average"]["cpu_percent"]) > 2.0 * number(&idle["average"]["cpu_percent"]), "{stats}");
     assert!(number(&idle["average"]["memory_bytes"]) > 0.0 && number(&idle["average"]["memory_bytes"]) < 20.0 * MIB, "{stats}");
     assert_eq!((&busy["app"], &busy["running"]), (&json!(site.app.name), &json!(true)));
     let host = &stats["host"];
@@ -109,7 +109,9 @@ fn the_engine_is_asked_where_counters_cannot_be_read() {
     wait_for("figures from the engine", || {
         let stats = site.device.get("/v3/stats?hours=1").json();
         let latest = &row(&stats, "main")["latest"];
-        check(number(&latest["cpu_percent"]) > 20.0 && number(&latest["memory_bytes"]) > 0.0, &stats)
+        // However little of a processor a machine with other things to do leaves to it.
+        check(number(&latest["cpu_percent"]) > 2.0 && number(&latest["memory_bytes"]) > 0.0, &stats)?;
+        check(row(&stats, "main")["memory_limit_bytes"].is_null(), &stats)
     });
 }
 

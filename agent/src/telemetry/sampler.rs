@@ -88,6 +88,9 @@ impl Sampler {
         let Usage { machine, containers: mut usage } = self.host.usage(&watched).await;
         // Late is better than never, but the next look must not wait for this one.
         let _ = timeout(ENGINE_LIMIT, self.ask_engine(&running, &mut usage)).await;
+        // An engine calls the machine's memory a limit where there is none.
+        let total = Some(machine.memory_total_bytes).filter(|total| *total > 0).unwrap_or(u64::MAX);
+        usage.values_mut().for_each(|used| used.memory_limit_bytes = used.memory_limit_bytes.filter(|limit| *limit < total));
         let disk = self.host.disk_space(Path::new(data_root.as_deref().unwrap_or("/"))).await.ok();
         let now = self.clock.now();
         let machine = meter.machine(machine, disk, now);
