@@ -113,11 +113,14 @@ fn results(page: &mut Page, name: &'static str, help: &str, all: u64, failed: u6
     family.sample(&[("result", "ok")], all.saturating_sub(failed)).sample(&[("result", "failed")], failed);
 }
 
+/// A family of counters by cause: name, help, figure.
+type Counted = (&'static str, &'static str, fn(&Written) -> u64);
+
 fn database(page: &mut Page, (health, figures): &(StoreHealth, Option<Figures>)) {
     page.gauge("database_up", "Whether the database is open.").value(u8::from(health.open));
     page.gauge("database_size_bytes", "Size of the database file.").value(health.size_bytes);
     let Some(figures) = figures else { return };
-    let families: [(&'static str, &str, fn(&Written) -> u64); 3] = [
+    let families: [Counted; 3] = [
         ("database_writes_total", "Writes of the database since the agent started.", |written| written.times),
         ("database_written_bytes_total", "Bytes written for the database since the agent started.", |written| written.bytes),
         ("database_syncs_total", "Waits for the storage since the agent started.", |written| written.syncs),
