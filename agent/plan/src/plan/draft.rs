@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use super::step::{LOCK_KEY, app_place};
-use super::{Action, HoldVerdict, Input, Plan, Reason, Step, Wait};
+use super::{Action, HoldVerdict, Input, OrderVerdict, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::{Failure, ImageRecord};
 use crate::target::{AppId, ImageRef};
@@ -132,6 +132,11 @@ impl<'a> Draft<'a> {
     /// Says how it stands with the volume that is to be kept from its services.
     pub fn hold(&mut self, verdict: HoldVerdict) {
         self.plan.hold = Some(verdict);
+    }
+
+    /// Says how an order on an app ended.
+    pub fn order(&mut self, app: AppId, verdict: OrderVerdict) {
+        self.plan.orders.push((app, verdict));
     }
 
     /// Whether a step runs now whose key begins like this.
