@@ -16,6 +16,7 @@
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
+//! | `reading` | how the command line reads an answer back |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -34,6 +35,7 @@ mod local;
 mod locks;
 mod moment;
 mod planned;
+mod reading;
 mod release_state;
 mod route;
 mod sentence;
@@ -59,6 +61,7 @@ pub use local::LocalTarget;
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
+pub use reading::FromAnswer;
 pub(crate) use sentence::phase_sentence;
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
