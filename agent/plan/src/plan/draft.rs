@@ -151,6 +151,12 @@ impl<'a> Draft<'a> {
         self.runs(&app_place(app))
     }
 
+    /// Whether this plan has steps on an app's containers.
+    pub fn plans_work_on(&self, app: AppId) -> bool {
+        let place = app_place(app);
+        self.places.iter().any(|planned| planned.starts_with(&place))
+    }
+
     /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try. One
     /// step at a time works on the containers of a service.
     pub fn step(&mut self, app: Option<&str>, service: Option<&str>, action: Action, why: Reason) {

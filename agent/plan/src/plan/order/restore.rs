@@ -65,6 +65,10 @@ fn judge(draft: &mut Draft<'_>, world: &World<'_>, id: AppId, order: &Order, app
             return None;
         }
     }
+    // What else is done under the locks ends first: a service that shares the network of a new one, for example.
+    if draft.is_at_work_on(id) || draft.plans_work_on(id) {
+        return None;
+    }
     let held = draft.input.current.locks.held.get(&id);
     let ours = held.is_some_and(|held| held.values().any(|lock| matches!(lock.holder, LockHolder::Agent { .. })));
     if ours {
