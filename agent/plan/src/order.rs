@@ -7,11 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::policy::Force;
 
 /// How long an order may take, ms. After that the app is left to its target as it then is.
 pub const ORDER_LIMIT_MS: i64 = 15 * 60_000;
+
+/// Words of stages that are stored.
+const CLEARING: &str = "clearing";
+const RESTORING: &str = "restoring";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,9 +111,68 @@ impl Order {
         self.stage != Stage::Asked
     }
 
+    /// As it is stored; written and read by hand, which is a good deal smaller than what is derived.
+    pub fn to_document(&self) -> Value {
+        let stage = if self.stage == Stage::Restoring { RESTORING } else { CLEARING };
+        json!({
+            "task": self.task.word(), "service": self.task.service(), "stage": stage, "containers": self.containers,
+            "volumes": self.volumes, "as_settled": self.as_settled,
+        })
+    }
+
+    /// Reads what [`Order::to_document`] wrote; `None` for anything else.
+    pub fn from_document(document: &Value) -> Option<Order> {
+        let service = document["service"].as_str().map(str::to_owned);
+        let task = match (document["task"].as_str()?, service) {
+            ("restart", service) => Task::Restart(service),
+            ("purge", _) => Task::Purge,
+            _ => return None,
+        };
+        let stage = match document["stage"].as_str()? {
+            CLEARING => Stage::Clearing,
+            RESTORING => Stage::Restoring,
+            _ => return None,
+        };
+        let containers = document["containers"].as_array()?.iter().map(|id| id.as_str().map(str::to_owned));
+        let volumes = document["volumes"].as_object()?.iter().map(|(name, created)| (name.clone(), created.as_i64()));
+        Some(Order {
+            stage,
+            containers: containers.collect::<Option<_>>()?,
+            volumes: volumes.collect(),
+            as_settled: document["as_settled"].as_bool()?,
+            ..Order::new(task, None, 0)
+        })
+    }
+
     /// The same order in a later run of the agent.
     #[must_use]
     pub fn resumed(self, now_boot_ms: i64) -> Order {
         Order { force: None, started_ms: None, until_boot_ms: now_boot_ms.saturating_add(ORDER_LIMIT_MS), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_comes_back() {
+        for task in [Task::Restart(None), Task::Restart(Some("main".into())), Task::Purge] {
+            for stage in [Stage::Clearing, Stage::Restoring] {
+                let order = Order {
+                    stage,
+                    containers: ["a".to_owned(), "b".to_owned()].into(),
+                    volumes: [("1_x".to_owned(), Some(7)), ("1_y".to_owned(), None)].into(),
+                    as_settled: true,
+                    ..Order::new(task.clone(), None, -ORDER_LIMIT_MS)
+                };
+                let text = order.to_document().to_string();
+                let again = Order::from_document(&serde_json::from_str(&text).unwrap()).unwrap();
+                assert_eq!(again, order.resumed(-ORDER_LIMIT_MS).resumed(0), "{text}");
+            }
+        }
+        for wrong in [json!(null), json!({}), json!({ "task": "stop", "stage": "clearing" })] {
+            assert_eq!(Order::from_document(&wrong), None);
+        }
     }
 }

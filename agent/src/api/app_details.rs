@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_plan::container::volume_name;
-use holdfast_plan::current::Volume;
+use holdfast_plan::current::{EngineState, Volume};
 use holdfast_plan::target::{App, AppId, DeviceTarget, app_from_document, parse};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json as value};
@@ -109,8 +109,11 @@ async fn cleanup_volumes(call: Call) -> Outcome {
         // What cannot be read may need any of them.
         others.push(read.ok_or_else(|| Refusal::unavailable("a stored target cannot be read; nothing is removed"))?);
     }
+    // What somebody else made or removed counts as it is now.
+    state.engine.forget_cache();
+    let engine = state.engine.observe().await.map_err(|error| Refusal::unavailable(error.to_string()))?;
     let targets: Vec<&DeviceTarget> = others.iter().chain([target]).collect();
-    for volume in view.current.engine.volumes.iter().filter(|volume| is_left_over(&view, &targets, volume)) {
+    for volume in engine.volumes.iter().filter(|volume| is_left_over(&view, &engine, &targets, volume)) {
         let Some(app) = owner(volume).filter(|app| call.caller.may_touch(*app)) else { continue };
         log::info!("volume {} of app {app}, which nothing uses, is removed on request", volume.name);
         // One that came to be used meanwhile stays: the engine refuses.
@@ -126,9 +129,9 @@ fn owner(volume: &Volume) -> Option<AppId> {
     volume.name.split_once('_')?.0.parse().ok()
 }
 
-fn is_left_over(view: &View, targets: &[&DeviceTarget], volume: &Volume) -> bool {
+fn is_left_over(view: &View, engine: &EngineState, targets: &[&DeviceTarget], volume: &Volume) -> bool {
     let supervised = ["io.balena.supervised", "io.resin.supervised"].iter().any(|label| volume.labels.contains_key(*label));
-    let used = view.current.engine.containers.iter().any(|container| container.mounts_volume(&volume.name));
+    let used = engine.containers.iter().any(|container| container.mounts_volume(&volume.name));
     let owner = owner(volume);
     let refused =
         targets.iter().flat_map(|target| target.refused.values()).any(|refused| refused.id.is_none() || refused.id == owner);

@@ -50,18 +50,26 @@ async fn show(call: Call) -> Outcome {
 
 fn app_in_full(app: &App) -> Value {
     let release = app.release.as_ref();
+    // As the target words it: what it comes to is the container's to tell.
+    let worded = release.map_or(&Value::Null, |release| &app.document["releases"][&release.commit]);
     let service = |service: &Service| {
+        let own = &worded["services"][&service.name];
+        let mut config = own["composition"].as_object().cloned().unwrap_or_default();
+        config.insert("image".into(), value!(service.image.to_string()));
+        config.insert("running".into(), value!(service.running));
+        config.insert("environment".into(), value!(service.environment));
+        config.insert("labels".into(), value!(service.labels));
         value!({
             "appId": app.id, "appUuid": app.uuid, "serviceId": service.id, "serviceName": service.name,
             "imageId": service.image_id, "imageName": service.image.to_string(), "releaseId": release.map(|release| release.id),
-            "commit": release.map(|release| &release.commit), "config": service,
+            "commit": release.map(|release| &release.commit), "config": config,
         })
     };
     let services: Vec<Value> = release.iter().flat_map(|release| release.services.values().map(service)).collect();
     value!({
         "appId": app.id, "appUuid": app.uuid, "appName": app.name, "name": app.name, "isHost": app.is_host,
         "commit": release.map(|release| &release.commit), "releaseId": release.map(|release| release.id),
-        "services": services, "volumes": release.map(|release| &release.volumes), "networks": release.map(|release| &release.networks),
+        "services": services, "volumes": worded["volumes"], "networks": worded["networks"],
     })
 }
 

@@ -76,6 +76,8 @@ impl Reconciler {
         // What failed before says nothing of this.
         let beginnings = [format!("container {app}/"), format!("volume {app}_")];
         self.memory.failures.retain(|key, _| !beginnings.iter().any(|beginning| key.starts_with(beginning)));
+        // What has to go is told by what is there now, not by what was there when the loop last looked closely.
+        self.tools.engine.forget_cache();
         self.memory.orders.insert(app, order);
         self.replies.insert(app, reply);
     }

@@ -123,7 +123,7 @@ impl<'a> Round<'a> {
         if !locking::acquire(draft, self.app, self.lock_set(), self.first_install || only_adds) {
             return;
         }
-        if !trial::begin(draft, self.app, self.release) || self.end_stops(draft) {
+        if !trial::begin(draft, self.app, self.release) || self.end_stops(draft, &switch) {
             return;
         }
         for (service, planned, ready) in switch {
@@ -136,13 +136,14 @@ impl<'a> Round<'a> {
 
     /// A stop that was asked for lasts until the service's configuration changes. Written down before the old container
     /// goes: the new one would not be started otherwise.
-    fn end_stops(&self, draft: &mut Draft<'_>) -> bool {
-        let stopped = self.candidates.values().filter(|c| c.stopped && c.has_image && matches!(c.need, Need::Replace(..)));
+    fn end_stops(&self, draft: &mut Draft<'_>, switch: &[(&str, Planned, bool)]) -> bool {
         let mut any = false;
-        for candidate in stopped {
-            let Need::Replace(_, why) = &candidate.need else { continue };
-            order::forget_stop(draft, self.app.id, &candidate.service.name, why.clone());
-            any = true;
+        for (service, planned, ready) in switch {
+            let Planned::Do(Action::Kill { .. }, why) = planned else { continue };
+            if *ready && self.candidates.get(service).is_some_and(|candidate| candidate.stopped) {
+                order::forget_stop(draft, self.app.id, service, why.clone());
+                any = true;
+            }
         }
         any
     }

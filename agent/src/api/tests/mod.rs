@@ -3,6 +3,7 @@
 mod endpoints;
 mod hostile;
 mod pictures;
+mod scopes;
 
 use std::path::PathBuf;
 use std::sync::Arc;

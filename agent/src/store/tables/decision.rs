@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_plan::memory::{Memory, Remember};
+use holdfast_plan::order::Order;
 use rusqlite::{Connection, params};
 
 use super::{signed, unsigned, value};
@@ -45,7 +46,8 @@ pub(super) fn take_values(values: &mut BTreeMap<String, String>, memory: &mut Me
     memory.reboot = take(REBOOT).and_then(|text| serde_json::from_str(&text).ok());
     values.retain(|name, text| {
         let Some(app) = name.strip_prefix(ORDER) else { return true };
-        if let (Ok(app), Ok(order)) = (app.parse(), serde_json::from_str(text)) {
+        let order = serde_json::from_str(text).ok().and_then(|document| Order::from_document(&document));
+        if let (Ok(app), Some(order)) = (app.parse(), order) {
             memory.orders.insert(app, order);
         }
         false
@@ -69,7 +71,7 @@ pub(super) fn write(connection: &Connection, remember: &Remember) -> rusqlite::R
         }
         Remember::Reboot { record } => value::write(connection, REBOOT, Some(&json(record)?)),
         Remember::Order { app_id, order } => {
-            let order = order.as_ref().filter(|order| order.is_stored()).map(|order| json(order)).transpose()?;
+            let order = order.as_ref().filter(|order| order.is_stored()).map(|order| order.to_document().to_string());
             value::write(connection, &format!("{ORDER}{app_id}"), order.as_deref())
         }
         Remember::Held { container, held } => execute(if *held { HOLD } else { LET_GO }, params![format!("{HELD}{container}")]),

@@ -297,8 +297,7 @@ fn nothing_is_removed_that_nothing_would_make_again() {
         device.ask(task);
         let (taken, verdict) = device.run(3);
         let Some(OrderVerdict::Refused { locked: false, why }) = verdict else { panic!("{verdict:?}") };
-        let takes =
-            |action: &Action| matches!(action, Action::Kill { .. } | Action::TakeLock { .. } | Action::RemoveVolume { .. });
+        let takes = |action: &Action| matches!(action, Action::Kill { .. } | Action::RemoveVolume { .. });
         assert!(why.contains(words) && !taken.iter().any(takes), "{why}, {taken:?}");
     };
     let mut device = Device::settled();
@@ -334,4 +333,18 @@ fn an_order_that_gets_nowhere_is_given_up() {
     let Some(OrderVerdict::Refused { locked: false, why }) = verdict else { panic!("{verdict:?}") };
     assert!(why.contains("given up") && why.contains("1_data"), "{why}");
     assert!(device.plan().is_settled() && device.ids().contains("first db"));
+}
+
+/// What is stopped first and downloaded then runs again with its new release, too.
+#[test]
+fn a_stop_ends_before_the_download_of_a_strategy_that_kills_first() {
+    let mut device = Device::settled();
+    device.done(Task::Stop("web".into()));
+    let mut new = target("c2", "b", json!({ "data": {} }));
+    let release = new.apps.get_mut(APP).unwrap().release.as_mut().unwrap();
+    let strategy = ("io.balena.update.strategy".to_owned(), "kill-then-download".to_owned());
+    release.services.values_mut().for_each(|service| drop(service.labels.insert(strategy.0.clone(), strategy.1.clone())));
+    device.target = new;
+    device.run(100);
+    assert_eq!((device.up(), device.memory.stops.len()), (vec!["db", "web"], 0));
 }
