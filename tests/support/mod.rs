@@ -32,6 +32,7 @@ pub use engine::{Engine, seconds_now};
 pub use flashed::{Cut, FLEET_KEY, Flashed};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
+pub use http::request;
 pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
 pub use series::Series;

@@ -10,7 +10,9 @@
 //! | `serve`, `stall` | connections and their limits |
 //! | `table`, `route`, `caller`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
-//! | `host` | handlers of the host: restart, shutdown, name, proxy |
+//! | `host`, `device` | handlers of the host and the device: restart, shutdown, name, proxy; blink, tags, VPN |
+//! | `actions`, `app_details` | handlers of one app: restart, purge, stop, start; what it is made of |
+//! | `local` | the device's own target, for local mode |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
@@ -19,14 +21,18 @@
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
+mod actions;
 mod answer;
+mod app_details;
 mod body;
 mod caller;
 mod database;
+mod device;
 mod error;
 mod health;
 mod host;
 mod listener;
+mod local;
 mod locks;
 mod metrics;
 mod moment;
@@ -54,6 +60,7 @@ pub use answer::Failure;
 pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
 pub use listener::{Socket, bind};
+pub use local::LocalTarget;
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};

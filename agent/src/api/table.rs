@@ -10,7 +10,9 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::body::{self, Fields};
 use super::caller::Caller;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, host, metrics, stats, transfer, upkeep, v1, v2, v3};
+use super::{
+    ApiState, Limits, actions, app_details, device, host, local, metrics, stats, transfer, upkeep, v1, v2, v3,
+};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -34,14 +36,20 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES
-        .iter()
-        .chain(&v2::ROUTES)
-        .chain(&v3::ROUTES)
-        .chain(&upkeep::ROUTES)
-        .chain(&host::ROUTES)
-        .chain(&stats::ROUTES)
-        .chain(&metrics::ROUTES)
+    let groups: [&'static [Route]; 11] = [
+        &v1::ROUTES,
+        &v2::ROUTES,
+        &v3::ROUTES,
+        &upkeep::ROUTES,
+        &host::ROUTES,
+        &stats::ROUTES,
+        &metrics::ROUTES,
+        &actions::ROUTES,
+        &app_details::ROUTES,
+        &device::ROUTES,
+        &local::ROUTES,
+    ];
+    groups.into_iter().flatten()
 }
 
 /// Answers a request, whatever it is, within the time limit.
@@ -52,15 +60,26 @@ pub(super) async fn answer(service: &Service, caller: Caller, request: Request<I
     {
         return transfer::answer(&service.state, &volume, request).await.unwrap_or_else(Refusal::into_answer);
     }
-    let limit = service.limits.answer_time;
-    let outcome = tokio::time::timeout(limit, dispatch(service, caller, request)).await.unwrap_or_else(|_| {
-        Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))
+    let (route, parameters) = match find(request.method(), request.uri().path()) {
+        Ok(found) => found,
+        Err(refusal) => return refusal.into_answer(),
+    };
+    let limit = route.limit.unwrap_or(service.limits.answer_time);
+    let outcome = tokio::time::timeout(limit, dispatch(service, caller, request, route, parameters)).await;
+    let outcome = outcome.unwrap_or_else(|_| {
+        let rest = if route.limit.is_some() { "what was asked for goes on" } else { "nothing is left running" };
+        Err(Refusal::unavailable(format!("the agent could not answer within {} s; {rest}", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)
 }
 
-async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>) -> Outcome {
-    let (route, parameters) = find(request.method(), request.uri().path())?;
+async fn dispatch(
+    service: &Service,
+    caller: Caller,
+    request: Request<Incoming>,
+    route: &Route,
+    parameters: Vec<String>,
+) -> Outcome {
     if !route.admits(&caller) {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
     }

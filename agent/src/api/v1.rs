@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::answer::{Outcome, Refusal, empty, json, json_as, text};
 use super::body::is_on;
 use super::health::health;
-use super::release_state::{AppState, apps};
+use super::release_state::{AppState, apps_of};
 use super::route::{Access, Call, Route};
 use super::{Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
@@ -100,7 +100,7 @@ async fn device(call: Call) -> Outcome {
     let state = &call.state;
     let view = state.view();
     let host = &view.device;
-    let apps = apps(&view);
+    let apps = apps_of(&view, &call.caller);
     let pending = is_applying(&view);
     let first = apps.first();
     let first_service = first.and_then(|app| app.services.first());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use holdfast_plan::target::DeviceTarget;
+use holdfast_plan::order::Task;
+use holdfast_plan::target::{AppId, DeviceTarget};
 use tokio::sync::oneshot;
 
-use super::{HoldRequest, HostOrder, OrderError};
+use super::{AppOrderError, HoldRequest, HostOrder, OrderError};
 
 /// A target with where it came from.
 #[derive(Clone, Debug)]
@@ -38,6 +39,19 @@ pub enum Request {
         order: HostOrder,
         /// Where the outcome goes.
         reply: oneshot::Sender<Result<(), OrderError>>,
+    },
+    /// Do something to one app, under its locks.
+    App {
+        /// Who asks, for the log.
+        from: String,
+        /// Break locks.
+        force: bool,
+        /// Which app.
+        app: AppId,
+        /// What.
+        task: Task,
+        /// Where the outcome goes, once it is done.
+        reply: oneshot::Sender<Result<(), AppOrderError>>,
     },
     /// Keep a volume from its services until the one who asks lets go of it.
     Hold(HoldRequest),

@@ -3,6 +3,7 @@
 mod endpoints;
 mod hostile;
 mod pictures;
+mod scopes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,6 +154,9 @@ impl Given {
             tick: Arc::new(AtomicI64::new(self.last_tick_boot_ms)),
             poll,
             requests: ask,
+            local: mpsc::channel(1).0,
+            tags: mpsc::channel(1).0,
+            calls: None,
             host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),

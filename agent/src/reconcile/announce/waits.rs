@@ -90,6 +90,7 @@ fn is_ordinary(wait: &Wait) -> bool {
             | R::WaitingForOldContainer
             | R::WaitingForStep { .. }
             | R::Changed { .. }
+            | R::Ordered { .. }
             | R::RebootPending { .. }
             | R::NotWantedAnyMore
             | R::Duplicate

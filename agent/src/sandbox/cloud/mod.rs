@@ -9,6 +9,7 @@ mod known;
 mod logs;
 mod record;
 mod routes;
+mod tags;
 
 pub use behaviour::{Behaviour, Endpoint, Failure};
 pub use devices::ListedDevice;
@@ -62,6 +63,7 @@ struct State {
     devices: Devices,
     onlooker: Option<Onlooker>,
     log_lines: Recent<Value>,
+    tags: Map<String, Value>,
 }
 
 impl std::fmt::Debug for State {
@@ -102,6 +104,7 @@ impl EmbeddedCloud {
             devices: Devices::default(),
             onlooker: None,
             log_lines: Recent::default(),
+            tags: Map::new(),
         };
         let shared = Arc::new(Shared { uuid: uuid.into(), key: key.into(), started: Instant::now(), state: Mutex::new(state) });
         let served = shared.clone();

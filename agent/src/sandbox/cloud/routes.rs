@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::logs::{LogReader, gzip};
-use super::{Endpoint, Moment, Report, Seen, Shared, devices};
+use super::{Endpoint, Moment, Report, Seen, Shared, devices, tags};
 use crate::sandbox::listener::{self, Body, full, set, text};
 use crate::sandbox::registry::digest;
 
@@ -84,7 +84,10 @@ async fn route(shared: &Shared, endpoint: Endpoint, request: Request<Incoming>) 
             return listener::json(StatusCode::OK, &json!({ "token": "embedded-cloud-token" }));
         }
         Endpoint::Other if path == "/ping" => return text(StatusCode::OK, "OK"),
-        Endpoint::Other => return text(StatusCode::NOT_FOUND, "Not Found"),
+        Endpoint::Other => {
+            let answered = tags::answer(shared, request).await;
+            return answered.unwrap_or_else(|_| text(StatusCode::NOT_FOUND, "Not Found"));
+        }
         _ => {}
     }
     // The device's uuid stands in the path of the poll and of the log stream.
@@ -100,7 +103,7 @@ async fn route(shared: &Shared, endpoint: Endpoint, request: Request<Incoming>) 
 }
 
 /// The uuid of the device whose key a request carries.
-fn device_of(shared: &Shared, request: &Request<Incoming>) -> Option<String> {
+pub(super) fn device_of(shared: &Shared, request: &Request<Incoming>) -> Option<String> {
     let key = header(request, AUTHORIZATION.as_str())?.strip_prefix("Bearer ")?;
     if key == shared.key {
         return Some(shared.uuid.clone());
