@@ -153,7 +153,8 @@ fn malformed_and_huge_requests() {
         [head.into_bytes(), vec![b'{'; sent]].concat()
     };
     let chunked = |chunks: &str| {
-        format!("POST /v1/update HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunks}").into_bytes()
+        format!("POST /v1/update HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunks}")
+            .into_bytes()
     };
     let nested = format!("{}1{}", "{\"a\":".repeat(60_000 / 5), "}".repeat(60_000 / 5));
     let requests: Vec<Vec<u8>> = vec![
@@ -201,11 +202,8 @@ fn malformed_and_huge_requests() {
 fn a_thousand_half_open_connections() {
     const HALF_OPEN: usize = 1000;
     let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    rustix::process::setrlimit(
-        rustix::process::Resource::Nofile,
-        rustix::process::Rlimit { current: limits.maximum, ..limits },
-    )
-    .unwrap();
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: limits.maximum, ..limits })
+        .unwrap();
     let victim = Victim::new();
     for way in &victim.ways {
         let mut held = Vec::new();
@@ -231,7 +229,6 @@ fn a_thousand_half_open_connections() {
             }
         });
         println!("    200 others were answered meanwhile, the slowest after {slowest:.1?}");
-        // The one process of the whole machine that cannot open a file any more would be this one.
         drop(held);
     }
 }

@@ -16,7 +16,18 @@ fn ask(from: &Container, path: &str, key: &str) -> Result<(u16, String), String>
     let address = from.variable("BALENA_SUPERVISOR_ADDRESS").expect("it has an address");
     let network = format!("--net=/proc/{}/ns/net", from.inspect["State"]["Pid"]);
     let mut command = Command::new("nsenter");
-    command.args([&network, "--", "curl", "-sS", "-m", "10", "-w", "\n%{http_code}", "-H", &format!("Authorization: Bearer {key}")]);
+    command.args([
+        &network,
+        "--",
+        "curl",
+        "-sS",
+        "-m",
+        "10",
+        "-w",
+        "\n%{http_code}",
+        "-H",
+        &format!("Authorization: Bearer {key}"),
+    ]);
     let output = command.arg(format!("{address}{path}")).output().expect("nsenter and curl are there");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, status) = text.rsplit_once('\n').ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;

@@ -129,7 +129,9 @@ pub static ENDPOINTS: [Endpoint; 35] = [
         .answers(&[204, 202], "")
         .differs("`force` and `cancel` take the label, as they concern every app"),
     Endpoint::get("/v1/device", Who::Service).answers(&[200], "update_pending").differs(OWN),
-    Endpoint::get("/v1/device/host-config", Who::HostControl).answers(&[200, 503], "").differs("takes the label: it holds the proxy's password"),
+    Endpoint::get("/v1/device/host-config", Who::HostControl)
+        .answers(&[200, 503], "")
+        .differs("takes the label: it holds the proxy's password"),
     Endpoint::patch("/v1/device/host-config", Who::HostControl)
         .body("{\"network\":{\"hostname\":\"a\"}}")
         .answers(&[200, 503], "")
@@ -159,7 +161,11 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     Endpoint::get("/v2/state/status", Who::Service).answers(&[200], "appState").differs(OWN),
     Endpoint::get("/v2/device/name", Who::Service).answers(&[200], "deviceName").missing(),
     Endpoint::get("/v2/device/tags", Who::Service).answers(&[200, 500], "").missing(),
-    Endpoint::patch("/v2/device/tags", Who::HostControl).body("{\"a\":\"b\"}").answers(&[202], "success").differs(LABEL).missing(),
+    Endpoint::patch("/v2/device/tags", Who::HostControl)
+        .body("{\"a\":\"b\"}")
+        .answers(&[202], "success")
+        .differs(LABEL)
+        .missing(),
     Endpoint::get("/v2/device/vpn", Who::Service).answers(&[200], "vpn").missing(),
     Endpoint::get("/v2/cleanup-volumes", Who::HostControl).acts().answers(&[200], "success").differs(LABEL).missing(),
     Endpoint::post("/v2/journal-logs", Who::HostControl).body("{\"count\":1}").answers(&[200, 503], "").differs(LABEL).missing(),

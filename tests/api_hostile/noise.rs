@@ -13,19 +13,56 @@ pub struct Request {
 }
 
 const PATHS: [&str; 46] = [
-    "/", "/ping", "/ping/", "/v1/healthy", "/v1/update", "/v1/device", "/v1/reboot", "/v1/shutdown", "/v1/restart", "/v1/purge",
-    "/v1/blink", "/v1/regenerate-api-key", "/v1/apps/1", "/v1/apps/1/start", "/v1/apps/1/stop", "/v1/device/host-config",
-    "/v2/version", "/v2/state/status", "/v2/applications/state", "/v2/applications/1/state", "/v2/applications/1/restart",
-    "/v2/applications/1/purge", "/v2/applications/1/restart-service", "/v2/applications/1/stop-service",
-    "/v2/applications/1/start-service", "/v2/local/target-state", "/v2/local/device-info", "/v2/containerId", "/v2/device/name",
-    "/v2/device/tags", "/v2/device/vpn", "/v2/cleanup-volumes", "/v3/status", "/v3/plan", "/v3/target", "/v3/target/history",
-    "/v3/db", "/v3/db/backups", "/v3/locks", "/v3/volumes", "/v3/volumes/1_data/archive", "/v3/keys", "/v3/keys/rotate",
-    "/v3/stats", "/metrics", "/v3/openapi.json",
+    "/",
+    "/ping",
+    "/ping/",
+    "/v1/healthy",
+    "/v1/update",
+    "/v1/device",
+    "/v1/reboot",
+    "/v1/shutdown",
+    "/v1/restart",
+    "/v1/purge",
+    "/v1/blink",
+    "/v1/regenerate-api-key",
+    "/v1/apps/1",
+    "/v1/apps/1/start",
+    "/v1/apps/1/stop",
+    "/v1/device/host-config",
+    "/v2/version",
+    "/v2/state/status",
+    "/v2/applications/state",
+    "/v2/applications/1/state",
+    "/v2/applications/1/restart",
+    "/v2/applications/1/purge",
+    "/v2/applications/1/restart-service",
+    "/v2/applications/1/stop-service",
+    "/v2/applications/1/start-service",
+    "/v2/local/target-state",
+    "/v2/local/device-info",
+    "/v2/containerId",
+    "/v2/device/name",
+    "/v2/device/tags",
+    "/v2/device/vpn",
+    "/v2/cleanup-volumes",
+    "/v3/status",
+    "/v3/plan",
+    "/v3/target",
+    "/v3/target/history",
+    "/v3/db",
+    "/v3/db/backups",
+    "/v3/locks",
+    "/v3/volumes",
+    "/v3/volumes/1_data/archive",
+    "/v3/keys",
+    "/v3/keys/rotate",
+    "/v3/stats",
+    "/metrics",
+    "/v3/openapi.json",
 ];
 const METHODS: [&str; 12] = ["GET", "GET", "GET", "GET", "POST", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"];
-const FIELDS: [&str; 12] = [
-    "force", "cancel", "appId", "serviceName", "imageId", "network", "service", "app", "operator", "key", "file", "\u{1f4a3}",
-];
+const FIELDS: [&str; 12] =
+    ["force", "cancel", "appId", "serviceName", "imageId", "network", "service", "app", "operator", "key", "file", "\u{1f4a3}"];
 
 /// A source of them.
 pub struct Noise {
@@ -44,7 +81,8 @@ impl Noise {
 
     pub fn request(&mut self) -> Request {
         let (method, path) = (self.one_of(&METHODS), self.path());
-        let mut query = if self.random.u8(..3) == 0 { format!("?{}={}", self.one_of(&FIELDS), self.word()) } else { String::new() };
+        let mut query =
+            if self.random.u8(..3) == 0 { format!("?{}={}", self.one_of(&FIELDS), self.word()) } else { String::new() };
         let mut headers = String::new();
         if self.with_wrong_keys {
             let key = self.key();
@@ -81,14 +119,32 @@ impl Noise {
     }
 
     fn kind(&mut self) -> String {
-        self.one_of(&["application/json", "application/x-www-form-urlencoded", "text/plain", "*/*", "multipart/form-data; boundary=x"])
+        self.one_of(&[
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "text/plain",
+            "*/*",
+            "multipart/form-data; boundary=x",
+        ])
     }
 
     /// Short words of all kinds, some of them numbers on the edge.
     fn word(&mut self) -> String {
         match self.random.u8(..5) {
             0 => self.random.i64(..).to_string(),
-            1 => self.one_of(&["0", "-1", "18446744073709551616", "1e999", "NaN", "true", "on", "null", "%00", "..%2f..", "%ff%fe"]),
+            1 => self.one_of(&[
+                "0",
+                "-1",
+                "18446744073709551616",
+                "1e999",
+                "NaN",
+                "true",
+                "on",
+                "null",
+                "%00",
+                "..%2f..",
+                "%ff%fe",
+            ]),
             2 => "9".repeat(self.random.usize(..2000)),
             _ => (0..self.random.usize(..40)).map(|_| self.random.char(' '..'\u{2fff}')).collect(),
         }
@@ -108,7 +164,9 @@ impl Noise {
         match self.random.u8(..6) {
             0 | 1 => Vec::new(),
             2 => self.json(0).to_string().into_bytes(),
-            3 => serde_json::json!({ self.one_of(&FIELDS): self.json(1), self.one_of(&FIELDS): self.json(2) }).to_string().into_bytes(),
+            3 => serde_json::json!({ self.one_of(&FIELDS): self.json(1), self.one_of(&FIELDS): self.json(2) })
+                .to_string()
+                .into_bytes(),
             4 => format!("{}={}&{}", self.one_of(&FIELDS), self.word(), self.word()).into_bytes(),
             _ => (0..self.random.usize(..3000)).map(|_| self.random.u8(..)).collect(),
         }

@@ -33,12 +33,12 @@ pub use engine::{Engine, seconds_now};
 pub use flashed::{Cut, FLEET_KEY, Flashed};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
+pub use http::Response;
 pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
 pub use series::Series;
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
-pub use http::Response;
 pub use tls::{Certificates, TlsFront};
 pub use wire::{Kept, Way, free_port, request};
 

@@ -1,7 +1,8 @@
 //! Which clients are connected, and whose connection is closed when there are too many.
 //!
 //! Nobody is kept out by those who only hold connections: room is made by closing the one that has waited longest for its
-//! next request, of the address that has most of them. A known client's request is never broken off for it.
+//! next request or for its body, of the address that has most of them. A known client's request is never broken off once it
+//! is there as a whole.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(super) struct Presence {
     known: AtomicBool,
     /// Requests under way: one, or none.
     requests: AtomicUsize,
+    /// The request's body is still on its way: nothing has been done yet.
+    receiving: AtomicBool,
     /// Some of an answer waits until the client takes it.
     writing: AtomicBool,
     freed: Arc<Notify>,
@@ -27,12 +30,20 @@ impl Presence {
     /// A request begins; it ends when what is returned is dropped, with the last of its answer.
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.receiving.store(false, Ordering::Relaxed);
         UnderWay(self.clone())
     }
 
     /// Whether the client of the latest request is known.
     pub fn know(&self, known: bool) {
         self.known.store(known, Ordering::Relaxed);
+    }
+
+    /// Whether a request's body is still on its way.
+    pub fn receiving(&self, waits: bool) {
+        if !self.receiving.swap(waits, Ordering::Relaxed) && waits {
+            self.freed.notify_one();
+        }
     }
 
     /// Whether an answer waits for its client.
@@ -45,7 +56,7 @@ impl Presence {
     /// Strangers may be sent away at any time: all they can ask for is a word or two.
     fn may_be_closed(&self) -> bool {
         let idle = self.requests.load(Ordering::Relaxed) == 0 && !self.writing.load(Ordering::Relaxed);
-        idle || !self.known.load(Ordering::Relaxed)
+        idle || self.receiving.load(Ordering::Relaxed) || !self.known.load(Ordering::Relaxed)
     }
 }
 
@@ -179,6 +190,10 @@ mod tests {
         assert!(!connections.have_room() && connections.admit(None).is_none(), "both are busy");
         drop(request);
         assert!(connections.have_room());
+        let _request = first.begin();
+        assert!(!connections.have_room());
+        first.receiving(true);
+        assert!(connections.have_room(), "what has not come yet cannot be broken off");
         connections.changed().await;
         assert!(connect(&mut connections, None).is_some());
     }

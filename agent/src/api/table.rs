@@ -56,14 +56,14 @@ pub(super) async fn answer(
     let answer = match identify(&service.state, origin, &query, request.headers()) {
         Ok(asker) => {
             presence.know(asker.caller != Caller::Nobody);
-            answer_to(service, asker, query, request).await
+            answer_to(service, asker, presence, query, request).await
         }
         Err(refusal) => refusal.into_answer(),
     };
     answer.map(|body| Guarded { body, _under_way: under_way })
 }
 
-async fn answer_to(service: &Service, asker: Asker, query: Fields, request: Request<Incoming>) -> Answer {
+async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Answer {
     // A copy takes as long as it takes; it has limits of its own.
     if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
         let outcome = match asker.caller {
@@ -73,7 +73,7 @@ async fn answer_to(service: &Service, asker: Asker, query: Fields, request: Requ
         return outcome.unwrap_or_else(Refusal::into_answer);
     }
     let limit = service.limits.answer_time;
-    let outcome = tokio::time::timeout(limit, dispatch(service, asker, query, request)).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request)).await.unwrap_or_else(|_| {
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)
@@ -102,7 +102,7 @@ impl Body for Guarded {
     }
 }
 
-async fn dispatch(service: &Service, asker: Asker, query: Fields, request: Request<Incoming>) -> Outcome {
+async fn dispatch(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Outcome {
     let (route, parameters) = find(request.method(), request.uri().path())?;
     let Asker { caller, key } = asker;
     if !route.admits(&caller) {
@@ -117,10 +117,18 @@ async fn dispatch(service: &Service, asker: Asker, query: Fields, request: Reque
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
         _ => None,
     };
-    let body = match route.body {
-        BodyKind::None => Bytes::new(),
-        BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
-        BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
+    let most = match route.body {
+        BodyKind::None => 0,
+        BodyKind::Small => SMALL_BODY_BYTES,
+        BodyKind::Target => TARGET_BODY_BYTES,
+    };
+    let body = if most == 0 {
+        Bytes::new()
+    } else {
+        presence.receiving(true);
+        let body = body::read(request.into_body(), most, time).await;
+        presence.receiving(false);
+        body?
     };
     let state = service.state.clone();
     (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json }).await

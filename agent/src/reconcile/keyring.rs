@@ -66,7 +66,7 @@ impl Keyring {
     /// Whose key a text is. Every key is compared, so that the time taken says nothing of which one it was.
     pub fn find(&self, given: &str) -> Option<(&KeyOwner, &ApiKey)> {
         let given = sha256(given);
-        self.0.iter().filter(|(_, key)| key.digest == given).last()
+        self.0.iter().fold(None, |found, (owner, key)| if key.digest == given { Some((owner, key)) } else { found })
     }
 
     /// A key by its owner.

@@ -164,7 +164,8 @@ async fn a_service_that_is_gone_or_has_lost_its_label_is_nobody() {
         change(&mut view);
         Given { view, ..Given::default() }
     };
-    let cases: [(&str, u16, fn(&mut View)); 7] = [
+    type Change = fn(&mut View);
+    let cases: [(&str, u16, Change); 7] = [
         ("everything in its place", 200, |_| {}),
         ("no container", 401, |view| Arc::make_mut(&mut view.current).engine.containers.retain(|c| c.service != "db")),
         ("no label", 401, |view| set_label(view, "db", "supervisor-api", None)),
