@@ -2,13 +2,14 @@
 
 use holdfast_plan::target::AppId;
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json as value};
 use tokio::sync::oneshot;
 
 use super::access::{Standing, standing};
 use super::answer::{Outcome, Refusal, finished, json};
 use super::moment::Ago;
+use super::reading::read_by_field;
 use super::release_state::apps;
 use super::route::{Access, Call, Route};
 use super::v1::submit;
@@ -22,16 +23,16 @@ pub(super) static ROUTES: [Route; 3] = [
 ];
 
 /// What `/v3/keys` answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct KeyList {
     /// Every key, the global one first.
     pub keys: Vec<KeyRow>,
 }
 
+read_by_field!(KeyList { keys });
+
 /// One key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct KeyRow {
     /// Numeric id of the app whose service has it; `None` for the global one.
     pub app_id: Option<u64>,
@@ -52,6 +53,8 @@ pub struct KeyRow {
     /// The key itself, for who asks for it with `?show=1`.
     pub key: Option<String>,
 }
+
+read_by_field!(KeyRow { app_id, app, service, scopes, made, taken, controls_host, why, key });
 
 async fn list(call: Call) -> Outcome {
     let (view, now, show) = (call.state.view(), call.state.now(), call.query.switch("show"));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ClientArgs;
 use super::output::{paint, print, print_answer, print_json};
@@ -52,7 +52,7 @@ pub(super) async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
             if args.client.json {
                 print_answer(&reply)?;
             } else {
-                print(&render::keys(&reply.json::<KeyList>()?, paint()))?;
+                print(&render::keys(&reply.read::<KeyList>()?, paint()))?;
             }
         }
         KeyCommand::Rotate(args) => rotate(args).await?,
@@ -63,7 +63,7 @@ pub(super) async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
 async fn rotate(args: RotateArgs) -> anyhow::Result<()> {
     let request = json!({ "service": args.service, "app": args.app });
     let reply = client::post(&args.client.socket(), "/v3/keys/rotate", request.to_string()).await?;
-    let mut answer = reply.json::<Value>()?;
+    let mut answer = reply.json()?;
     if !args.show
         && let Some(fields) = answer.as_object_mut()
     {

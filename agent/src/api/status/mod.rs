@@ -58,6 +58,7 @@ read_by_field!(Status {
     unsupported,
     faults,
     settings,
+    listens,
     cloud,
     engine,
     database,
