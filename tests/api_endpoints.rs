@@ -134,6 +134,7 @@ fn who_is_let_in(site: &Site, endpoint: &Endpoint) -> Vec<String> {
         // The app's own services; one that controls the host has no more to do with other apps.
         Who::OwnApp => [false, false, true, false, true],
         Who::HostControl => [false, false, false, true, true],
+        Who::Operator => [false, false, false, false, true],
     };
     let body_decides = !endpoint.path.contains(":appId") && endpoint.who == Who::OwnApp;
     let keys = [

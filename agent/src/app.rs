@@ -4,6 +4,7 @@
 
 mod forward;
 mod joining;
+mod local_mode;
 mod parts;
 mod picture;
 mod record;
@@ -24,7 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
-use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::cloud::{Cloud, CloudView, PollLinks, PollSettings, Poller, TagReporter, Timing};
 use crate::events::Event;
 use crate::host::ServiceManager;
 use crate::import;
@@ -87,10 +88,12 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
+    let targets = local_mode::Targets::load(in_force.clone(), &source, &uuid, store.clone()).await;
+    let wires = Wires::new(&settings, targets.in_force(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
     let listening = watch::Sender::default();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, &listening);
+    let calls = cloud.as_ref().map(|links| links.cloud.clone());
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, calls, &listening);
     let places = TcpPlaces {
         asked: settings.listen,
         port: settings.cloud.listen_port,
@@ -111,7 +114,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         shutdown: wires.shutdown.subscribe(),
     }));
     let anew = wires.anew.clone();
-    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, in_force.is_some());
+    spawn_loops(&mut loops, &settings, wires, tools, cloud, &loaded, (targets, in_force.is_some()));
     drop(loaded);
     manager.ready();
 
@@ -144,6 +147,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
 struct Wires {
     target: watch::Sender<Option<TargetInForce>>,
     requests: (mpsc::Sender<crate::reconcile::Request>, mpsc::Receiver<crate::reconcile::Request>),
+    local: (mpsc::Sender<api::LocalTarget>, mpsc::Receiver<api::LocalTarget>),
+    tags: (mpsc::Sender<crate::cloud::TagChange>, mpsc::Receiver<crate::cloud::TagChange>),
     polls: (mpsc::Sender<crate::cloud::PollNow>, mpsc::Receiver<crate::cloud::PollNow>),
     view: watch::Sender<Arc<crate::reconcile::View>>,
     cloud_view: watch::Sender<CloudView>,
@@ -169,6 +174,8 @@ impl Wires {
         Wires {
             target: watch::Sender::new(target),
             requests: mpsc::channel(QUEUE),
+            local: mpsc::channel(1),
+            tags: mpsc::channel(QUEUE),
             polls: mpsc::channel(QUEUE),
             view: watch::Sender::new(Arc::default()),
             cloud_view: watch::Sender::new(CloudView::default()),
@@ -186,6 +193,7 @@ impl Wires {
         &self,
         identity: api::Identity,
         tools: &crate::reconcile::Tools,
+        calls: Option<Arc<dyn Cloud>>,
         listening: &watch::Sender<Listening>,
     ) -> ApiState {
         ApiState {
@@ -195,6 +203,9 @@ impl Wires {
             tick: self.tick.clone(),
             poll: self.polls.0.clone(),
             requests: self.requests.0.clone(),
+            local: self.local.0.clone(),
+            tags: self.tags.0.clone(),
+            calls,
             host: tools.host.clone(),
             engine: tools.engine.clone(),
             store: tools.store.clone(),
@@ -211,7 +222,7 @@ fn spawn_loops(
     tools: crate::reconcile::Tools,
     cloud: Option<parts::CloudLinks>,
     loaded: &Loaded,
-    target_readable: bool,
+    (targets, target_readable): (local_mode::Targets, bool),
 ) {
     let (store, clock, host) = (tools.store.clone(), tools.clock.clone(), tools.host.clone());
     let mut memory_known = loaded.clone();
@@ -244,7 +255,8 @@ fn spawn_loops(
     loops.spawn(Reconciler::new(tools, channels, &memory_known).run());
     let Some(parts::CloudLinks { cloud, logs, joining }) = cloud else {
         // Unmanaged: nobody polls, and what the API asks of the poll comes to nothing, but the channels stay open.
-        loops.spawn(forward::idle(wires.target, wires.polls.1, wires.shutdown.subscribe()));
+        let local = local_mode::LocalLinks { arrived: wires.local.1, requests: wires.requests.0, target: wires.target };
+        loops.spawn(forward::idle(targets, local, wires.polls.1, wires.shutdown.subscribe()));
         return;
     };
     let (joined, hurry) = (watch::Sender::new(joining.is_none()), Arc::<Notify>::default());
@@ -259,9 +271,11 @@ fn spawn_loops(
     let source = settings.cloud.api_endpoint.clone();
     let poll = PollSettings { source: source.clone(), uuid: uuid.clone() };
     let stored = loaded.target.as_ref().filter(|_| target_readable);
+    let reporter = TagReporter::new(cloud.clone(), store.clone(), &loaded.values, fastrand::Rng::new());
+    loops.spawn(gate_of(&joined, &wires.shutdown).then(reporter.run(wires.tags.1, wires.shutdown.subscribe())));
     let poller = Poller::new(poll, wires.timing.subscribe(), cloud.clone(), store, clock.clone(), fastrand::Rng::new(), stored);
     let links = PollLinks { now: wires.polls.1, arrived, view: wires.cloud_view.clone(), shutdown: wires.shutdown.subscribe() };
-    let gate = joining::Gate { joined: joined.subscribe(), shutdown: wires.shutdown.subscribe() };
+    let gate = gate_of(&joined, &wires.shutdown);
     loops.spawn(gate.clone().then_poll(poller, links, hurry, source.clone()));
 
     let log_clock = clock.clone();
@@ -283,7 +297,12 @@ fn spawn_loops(
     let links = LogLinks { events, enabled: enabled.subscribe(), shutdown: wires.shutdown.subscribe() };
     loops.spawn(gate.then(streamer.run(links)));
     let timing = forward::Pace { settings: settings.clone(), timing: wires.timing, log_stream: enabled };
-    loops.spawn(forward::arrivals(arrivals, wires.target, wires.requests.0, timing, wires.shutdown.subscribe()));
+    let local = local_mode::LocalLinks { arrived: wires.local.1, requests: wires.requests.0, target: wires.target };
+    loops.spawn(forward::arrivals(arrivals, targets, local, timing, wires.shutdown.subscribe()));
+}
+
+fn gate_of(joined: &watch::Sender<bool>, shutdown: &watch::Sender<bool>) -> joining::Gate {
+    joining::Gate { joined: joined.subscribe(), shutdown: shutdown.subscribe() }
 }
 
 /// Ends when the agent ends.

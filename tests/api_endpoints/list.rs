@@ -16,6 +16,8 @@ pub enum Who {
     OwnApp,
     /// Services with the label `io.balena.features.host-control`.
     HostControl,
+    /// Nobody but who has the global key.
+    Operator,
 }
 
 impl Who {
@@ -25,6 +27,7 @@ impl Who {
             Who::Service => "any key",
             Who::OwnApp => "the app's services",
             Who::HostControl => "label `host-control`",
+            Who::Operator => "the global key",
         }
     }
 }
@@ -116,13 +119,13 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     Endpoint::get("/v1/healthy", Who::Everybody)
         .answers(&[200], "OK")
         .differs("speaks of the agent, not of the network; with `Accept: application/json` the reasons"),
-    Endpoint::post("/v1/blink", Who::HostControl).acts().differs(LABEL).missing(),
+    Endpoint::post("/v1/blink", Who::HostControl).acts().differs(LABEL),
     Endpoint::post("/v1/regenerate-api-key", Who::Service).acts().differs("a service's container is made anew with its new key"),
-    Endpoint::post("/v1/restart", Who::OwnApp).body("{\"appId\":\":appId\"}").answers(&[200], "OK").missing(),
-    Endpoint::post("/v1/purge", Who::OwnApp).body("{\"appId\":\":appId\"}").answers(&[200], "OK").missing(),
-    Endpoint::post("/v1/apps/:appId/stop", Who::OwnApp).answers(&[200], "containerId").missing(),
-    Endpoint::post("/v1/apps/:appId/start", Who::OwnApp).answers(&[200], "containerId").missing(),
-    Endpoint::get("/v1/apps/:appId", Who::OwnApp).answers(&[200], "containerId").missing(),
+    Endpoint::post("/v1/restart", Who::OwnApp).body("{\"appId\":\":appId\"}").answers(&[200], "OK"),
+    Endpoint::post("/v1/purge", Who::OwnApp).body("{\"appId\":\":appId\"}").answers(&[200], "OK"),
+    Endpoint::post("/v1/apps/:appId/stop", Who::OwnApp).answers(&[200], "containerId"),
+    Endpoint::post("/v1/apps/:appId/start", Who::OwnApp).answers(&[200], "containerId"),
+    Endpoint::get("/v1/apps/:appId", Who::OwnApp).answers(&[200], "containerId"),
     Endpoint::post("/v1/reboot", Who::HostControl).acts().answers(&[202, 500], "Data").differs(LABEL),
     Endpoint::post("/v1/shutdown", Who::HostControl).acts().answers(&[202, 500], "Data").differs(LABEL),
     Endpoint::post("/v1/update", Who::Service)
@@ -139,34 +142,37 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     Endpoint::post("/v2/applications/:appId/restart-service", Who::OwnApp)
         .body("{\"serviceName\":\"main\"}")
         .answers(&[200], "OK")
-        .missing(),
+        ,
     Endpoint::post("/v2/applications/:appId/stop-service", Who::OwnApp)
         .body("{\"serviceName\":\"main\"}")
         .answers(&[200], "OK")
-        .missing(),
+        ,
     Endpoint::post("/v2/applications/:appId/start-service", Who::OwnApp)
         .body("{\"serviceName\":\"main\"}")
         .answers(&[200], "OK")
-        .missing(),
-    Endpoint::post("/v2/applications/:appId/restart", Who::OwnApp).answers(&[200], "OK").missing(),
-    Endpoint::post("/v2/applications/:appId/purge", Who::OwnApp).answers(&[200], "OK").missing(),
+        ,
+    Endpoint::post("/v2/applications/:appId/restart", Who::OwnApp).answers(&[200], "OK"),
+    Endpoint::post("/v2/applications/:appId/purge", Who::OwnApp).answers(&[200], "OK"),
     Endpoint::get("/v2/applications/state", Who::Service).answers(&[200], "updateStatus"),
-    Endpoint::get("/v2/applications/:appId/state", Who::Service).answers(&[200], "commit").missing(),
-    Endpoint::get("/v2/local/target-state", Who::Service).answers(&[200], "success").missing(),
-    Endpoint::post("/v2/local/target-state", Who::HostControl).body("{}").answers(&[400], "failed").differs(LABEL).missing(),
-    Endpoint::get("/v2/local/device-info", Who::Service).answers(&[200], "deviceType").missing(),
+    Endpoint::get("/v2/applications/:appId/state", Who::Service).answers(&[200], "commit"),
+    Endpoint::get("/v2/local/target-state", Who::Service).answers(&[200], "success"),
+    Endpoint::post("/v2/local/target-state", Who::Operator)
+        .body("{}")
+        .answers(&[400], "failed")
+        .differs("takes the global key: a target is every app"),
+    Endpoint::get("/v2/local/device-info", Who::Service).answers(&[200], "deviceType"),
     Endpoint::get("/v2/local/logs", Who::Service).missing(),
     Endpoint::get("/v2/version", Who::Service).answers(&[200], "19.0.5"),
-    Endpoint::get("/v2/containerId", Who::Service).query("?service=main").answers(&[200], "containerId").missing(),
+    Endpoint::get("/v2/containerId", Who::Service).query("?service=main").answers(&[200], "containerId"),
     Endpoint::get("/v2/state/status", Who::Service).answers(&[200], "appState").differs(OWN),
-    Endpoint::get("/v2/device/name", Who::Service).answers(&[200], "deviceName").missing(),
-    Endpoint::get("/v2/device/tags", Who::Service).answers(&[200, 500], "").missing(),
+    Endpoint::get("/v2/device/name", Who::Service).answers(&[200], "deviceName"),
+    Endpoint::get("/v2/device/tags", Who::Service).answers(&[200, 500], ""),
     Endpoint::patch("/v2/device/tags", Who::HostControl)
         .body("{\"a\":\"b\"}")
         .answers(&[202], "success")
         .differs(LABEL)
-        .missing(),
-    Endpoint::get("/v2/device/vpn", Who::Service).answers(&[200], "vpn").missing(),
-    Endpoint::get("/v2/cleanup-volumes", Who::HostControl).acts().answers(&[200], "success").differs(LABEL).missing(),
+        ,
+    Endpoint::get("/v2/device/vpn", Who::Service).answers(&[200], "vpn"),
+    Endpoint::get("/v2/cleanup-volumes", Who::Service).acts().answers(&[200], "success").differs("a service's key removes volumes of its own app"),
     Endpoint::post("/v2/journal-logs", Who::HostControl).body("{\"count\":1}").answers(&[200, 503], "").differs(LABEL).missing(),
 ];

@@ -19,6 +19,7 @@ pub mod facts;
 pub mod forecast;
 pub mod host_config;
 pub mod memory;
+pub mod order;
 pub mod plan;
 pub mod policy;
 pub mod target;

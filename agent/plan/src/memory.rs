@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::boot::OwnKeys;
+use crate::order::Order;
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
@@ -143,6 +144,8 @@ pub struct Memory {
     /// Containers by engine id that ran when they were stopped for a copy of a volume: they are started again as soon as no
     /// copy needs them stopped, whatever became of it.
     pub held: BTreeSet<String>,
+    /// What is asked of apps through the API and not done yet.
+    pub orders: BTreeMap<AppId, Order>,
     /// Failures of steps by [`crate::plan::Step::key`].
     pub failures: BTreeMap<String, Failure>,
     /// Boot configuration keys that device variables named, by back-end.
@@ -226,6 +229,13 @@ pub enum Remember {
         /// Why, and how often.
         record: RebootRecord,
     },
+    /// An order on an app goes on (`Some`), or is over.
+    Order {
+        /// App.
+        app_id: AppId,
+        /// How far it is.
+        order: Option<Box<Order>>,
+    },
     /// A container is about to be stopped for a copy of a volume (`true`), or runs again or is gone (`false`).
     Held {
         /// Engine id.
@@ -278,6 +288,12 @@ impl Memory {
             }
             Remember::Stop { app_id, service, stopped: false } => {
                 self.stops.remove(&(*app_id, service.clone()));
+            }
+            Remember::Order { app_id, order: Some(order) } => {
+                self.orders.insert(*app_id, (**order).clone());
+            }
+            Remember::Order { app_id, order: None } => {
+                self.orders.remove(app_id);
             }
             Remember::Held { container, held: true } => {
                 self.held.insert(container.clone());

@@ -14,7 +14,7 @@ use super::ApiState;
 use super::answer::Refusal;
 use super::body::Fields;
 use super::caller::{Caller, HOST_CONTROL};
-use crate::policy::{truthy, variable};
+use crate::policy::{LOCAL_MODE, truthy, variable};
 use crate::reconcile::{ApiKey, Phase, View};
 use crate::store::{KeyOwner, LOCAL_SOURCE};
 
@@ -158,8 +158,8 @@ fn is_open_to_all(state: &ApiState, view: &View, origin: Origin) -> bool {
     near && (state.identity.target_source == LOCAL_SOURCE || is_local_mode(view))
 }
 
-/// The device variable `SUPERVISOR_LOCAL_MODE`.
+/// By the device variable for it: a target of the device's own leaves the cloud's variables as they are.
 fn is_local_mode(view: &View) -> bool {
     let target = view.target.as_deref();
-    target.and_then(|target| variable(&target.config, "SUPERVISOR_LOCAL_MODE")).is_some_and(truthy)
+    target.and_then(|target| variable(&target.config, LOCAL_MODE)).is_some_and(truthy)
 }

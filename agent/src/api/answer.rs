@@ -90,6 +90,11 @@ pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
     finished(status, "text/plain; charset=utf-8", body)
 }
 
+/// A plain text answer that is made for the occasion.
+pub(super) fn words(status: StatusCode, body: String) -> Answer {
+    finished(status, "text/plain; charset=utf-8", body)
+}
+
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Either::Left(Full::default()));

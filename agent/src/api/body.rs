@@ -68,6 +68,17 @@ impl Fields {
         self.0.get(name).is_some_and(is_on)
     }
 
+    /// Every field.
+    pub fn all(&self) -> &BTreeMap<String, Value> {
+        &self.0
+    }
+
+    /// A whole number, also as a text.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        let value = self.0.get(name)?;
+        value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+    }
+
     /// A text.
     pub fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).and_then(Value::as_str).map(str::to_owned)

@@ -13,7 +13,9 @@
 //! | `access`, `caller` | who asks, and what they may reach |
 //! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
-//! | `host` | handlers of the host: restart, shutdown, name, proxy |
+//! | `host`, `device` | handlers of the host and the device: restart, shutdown, name, proxy; blink, tags, VPN |
+//! | `actions`, `app_details` | handlers of one app: restart, purge, stop, start; what it is made of |
+//! | `local` | the device's own target, for local mode |
 //! | `keys` | handlers of the API's own keys |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
@@ -23,16 +25,20 @@
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
 mod access;
+mod actions;
 mod answer;
+mod app_details;
 mod body;
 mod caller;
 mod connections;
 mod database;
+mod device;
 mod error;
 mod health;
 mod host;
 mod keys;
 mod listener;
+mod local;
 mod locks;
 mod moment;
 mod planned;
@@ -60,6 +66,7 @@ pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAn
 pub use error::ApiError;
 pub use keys::{KeyList, KeyRow};
 pub use listener::{Socket, bind};
+pub use local::LocalTarget;
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};

@@ -74,8 +74,8 @@ pub(super) fn apps(view: &View) -> Vec<AppState<'_>> {
     apps
 }
 
-/// Those of them that somebody may see.
-pub(super) fn apps_of<'v>(view: &'v View, caller: &Caller) -> Vec<AppState<'v>> {
+/// Those that a caller may see.
+pub(super) fn apps_of<'a>(view: &'a View, caller: &Caller) -> Vec<AppState<'a>> {
     let mut apps = apps(view);
     apps.retain(|app| caller.may_touch(app.id));
     apps

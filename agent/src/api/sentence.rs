@@ -118,6 +118,8 @@ fn remember_sentence(change: &Remember) -> String {
         Remember::ForgetImage { image } => format!("forget image {image}"),
         Remember::Held { held: true, .. } => "record that it is stopped for a copy of a volume".into(),
         Remember::Held { held: false, .. } => "forget that it was stopped for a copy of a volume".into(),
+        Remember::Order { order: Some(order), .. } => format!("record how far the {} is", order.task.word()),
+        Remember::Order { order: None, .. } => "record that what was asked for is done".into(),
         Remember::Stop { service, stopped: true, .. } => format!("record that {service} was stopped on request"),
         Remember::BootKeys { .. } => "record which boot configuration is the agent's".into(),
         Remember::Reboot { record } => {

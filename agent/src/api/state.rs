@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicI64;
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
-use super::Listening;
+use super::{Listening, LocalTarget};
 use crate::clock::Clock;
-use crate::cloud::{CloudView, PollNow};
+use crate::cloud::{Cloud, CloudView, PollNow, TagChange};
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::reconcile::{Request, View};
@@ -47,6 +47,12 @@ pub struct ApiState {
     pub poll: mpsc::Sender<PollNow>,
     /// Asks the loop.
     pub requests: mpsc::Sender<Request>,
+    /// Hands over a target of the device's own.
+    pub local: mpsc::Sender<LocalTarget>,
+    /// Hands over tags of the device.
+    pub tags: mpsc::Sender<TagChange>,
+    /// The cloud, for what is asked of it while a client waits; `None` when the device is unmanaged.
+    pub calls: Option<Arc<dyn Cloud>>,
     /// The host, to read.
     pub host: Arc<dyn Host>,
     /// The engine, for what is no container of an app's: the content of volumes.

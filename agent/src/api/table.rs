@@ -16,7 +16,7 @@ use super::body::{self, Fields};
 use super::caller::Caller;
 use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
-use super::{ApiState, Limits, host, keys, transfer, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, actions, app_details, device, host, keys, local, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -40,7 +40,9 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES).chain(&keys::ROUTES)
+    let ours = actions::ROUTES.iter().chain(&app_details::ROUTES).chain(&device::ROUTES).chain(&local::ROUTES);
+    let ours = ours.chain(&keys::ROUTES);
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES).chain(ours)
 }
 
 /// Answers a request, whatever it is, within the time limit. The request counts as under way until the last of its answer has
@@ -72,9 +74,18 @@ async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: 
         };
         return outcome.unwrap_or_else(Refusal::into_answer);
     }
-    let limit = service.limits.answer_time;
-    let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request)).await.unwrap_or_else(|_| {
-        Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))
+    let (route, parameters) = match find(request.method(), request.uri().path()) {
+        Ok(found) => found,
+        Err(refusal) => return refusal.into_answer(),
+    };
+    if !route.admits(&asker.caller) {
+        return not_admitted(route, &asker.caller).unwrap_or_else(Refusal::into_answer);
+    }
+    let limit = route.limit.unwrap_or(service.limits.answer_time);
+    let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request, (route, parameters))).await;
+    let outcome = outcome.unwrap_or_else(|_| {
+        let rest = if route.limit.is_some() { "what was asked for goes on" } else { "nothing is left running" };
+        Err(Refusal::unavailable(format!("the agent could not answer within {} s; {rest}", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)
 }
@@ -102,12 +113,15 @@ impl Body for Guarded {
     }
 }
 
-async fn dispatch(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Outcome {
-    let (route, parameters) = find(request.method(), request.uri().path())?;
+async fn dispatch(
+    service: &Service,
+    asker: Asker,
+    presence: &Presence,
+    query: Fields,
+    request: Request<Incoming>,
+    (route, parameters): (&Route, Vec<String>),
+) -> Outcome {
     let Asker { caller, key } = asker;
-    if !route.admits(&caller) {
-        return not_admitted(route, &caller);
-    }
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

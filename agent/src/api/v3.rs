@@ -27,6 +27,7 @@ pub(super) static ROUTES: [Route; 8] = [
         access: Access::Operator,
         body: BodyKind::Target,
         handler: |call| Box::pin(plan_for(call)),
+        limit: None,
     },
     Route::get("/v3/target", Access::Operator, |call| Box::pin(target(call))),
     Route::get("/v3/target/history", Access::Operator, |call| Box::pin(history(call))),
@@ -90,7 +91,10 @@ const STORE_READ: Duration = Duration::from_secs(20);
 /// The stored target as it came, with where it came from and its ETag.
 async fn target(call: Call) -> Outcome {
     let identity = &call.state.identity;
-    let load = call.state.store.load(&identity.target_source, &identity.uuid);
+    // In local mode that is the device's own.
+    let in_force = call.state.view().source.clone();
+    let source = in_force.as_deref().unwrap_or(&identity.target_source);
+    let load = call.state.store.load(source, &identity.uuid);
     let loaded = read(load).await?;
     let Some(stored) = loaded.target else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "no target was ever stored for this device and cloud"));

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
+use super::local_mode::{LocalLinks, Targets};
 use crate::cloud::{Arrived, PollNow, Timing};
 use crate::policy::{truthy, variable};
 use crate::reconcile::{Request, TargetInForce};
@@ -31,21 +32,32 @@ impl Pace {
 /// Hands new targets and the requests that came with a poll on to the loop.
 pub(super) async fn arrivals(
     mut arrived: mpsc::Receiver<Arrived>,
-    target: watch::Sender<Option<TargetInForce>>,
-    requests: mpsc::Sender<Request>,
+    mut targets: Targets,
+    mut local: LocalLinks,
     pace: Pace,
     shutdown: watch::Receiver<bool>,
 ) {
-    if let Some(stored) = target.borrow().as_ref() {
-        pace.follow(&stored.target);
+    if let Some(stored) = targets.of_cloud() {
+        pace.follow(stored);
     }
-    while let Some(Arrived { target: new, source, asked }) = arrived.recv().await {
+    loop {
+        let Arrived { target: new, source, asked } = tokio::select! {
+            arrived = arrived.recv() => match arrived {
+                Some(arrived) => arrived,
+                None => break,
+            },
+            Some(set) = local.arrived.recv() => {
+                local.set(&mut targets, set).await;
+                continue;
+            }
+        };
         if let Some(new) = new {
             pace.follow(&new);
-            target.send_replace(Some(TargetInForce { target: new, source }));
+            targets.take_clouds(TargetInForce { target: new, source }).await;
+            local.target.send_replace(targets.in_force());
         }
         if let Some(PollNow { from, force, cancel }) = asked
-            && requests.send(Request::Look { from, force, cancel }).await.is_err()
+            && local.requests.send(Request::Look { from, force, cancel }).await.is_err()
         {
             break;
         }
@@ -56,14 +68,18 @@ pub(super) async fn arrivals(
 
 /// Keeps the channels of an unmanaged device open.
 pub(super) async fn idle(
-    target: watch::Sender<Option<TargetInForce>>,
+    mut targets: Targets,
+    mut local: LocalLinks,
     mut polls: mpsc::Receiver<PollNow>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let answer = async { while polls.recv().await.is_some() {} };
-    tokio::select! {
-        () = super::ended(shutdown) => {}
-        () = answer => {}
+    let ended = super::ended(shutdown);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            () = &mut ended => return,
+            Some(_) = polls.recv() => {}
+            Some(set) = local.arrived.recv() => local.set(&mut targets, set).await,
+        }
     }
-    drop(target);
 }

@@ -11,6 +11,7 @@ use crate::cloud::report::{DeviceFields, InFlight, Picture, full_report, without
 use crate::host::{Addresses, Host};
 use crate::policy::{truthy, variable};
 use crate::reconcile::{Phase, View};
+use crate::store::LOCAL_SOURCE;
 
 /// How often measurements are taken (protocol §6.5).
 const METRICS_INTERVAL: Duration = Duration::from_secs(300);
@@ -105,7 +106,9 @@ fn report(view: &View, fixed: &Fixed, watch: &Watch) -> Option<Report> {
         metrics: Some(&metrics),
     };
     let looked = view.engine.is_some() && !matches!(view.phase, Phase::EngineAway { .. });
-    let Some(target) = view.target.as_deref().filter(|_| looked) else { return Some(full_report(&device, None)) };
+    // In local mode the cloud knows nothing of the apps (behaviour §13).
+    let own = view.source.as_deref() == Some(LOCAL_SOURCE);
+    let Some(target) = view.target.as_deref().filter(|_| looked && !own) else { return Some(full_report(&device, None)) };
     let in_flight: Vec<InFlight<'_>> =
         view.doing.iter().map(|doing| InFlight { step: &doing.step, progress: doing.progress }).collect();
     let picture =

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Verbs of the agent run it, the others ask it through `client` and print what it
 //! says; what they print is made by pure functions in `render`.
 
+mod act;
 mod arguments;
 #[cfg(feature = "sandbox")]
 mod completions;
@@ -67,6 +68,12 @@ enum Command {
     /// The stored target.
     #[command(subcommand)]
     Target(target::TargetCommand),
+    /// One service of an app.
+    #[command(subcommand)]
+    Service(act::ServiceCommand),
+    /// All services of an app, and its volumes.
+    #[command(subcommand)]
+    App(act::AppCommand),
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
@@ -125,6 +132,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(args).await,
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
+        Command::Service(command) => Box::pin(act::service(command)).await,
+        Command::App(command) => Box::pin(act::app(command)).await,
         Command::Lock(command) => lock::run(command).await,
         Command::Key(command) => key::run(command).await,
         Command::HostConfig(command) => host_config::run(command).await,
@@ -168,6 +177,13 @@ mod tests {
             "target show",
             "target history",
             "target history --database /data/database.sqlite --json",
+            "target set target.json --json",
+            "service list --app 5 --json",
+            "service start main",
+            "service stop main --app 5 --force",
+            "service restart main --json",
+            "app restart --force",
+            "app purge --app 5 --force --json",
             "lock list --json",
             "key list --show --json",
             "key rotate",

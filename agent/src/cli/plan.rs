@@ -38,7 +38,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = || format!("the target file {} could not be read", file.display());
     let mut document = Vec::new();
     if file == Path::new("-") {

@@ -1,5 +1,6 @@
 //! `holdfast target`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -18,8 +19,19 @@ use crate::store::history_of;
 pub(super) enum TargetCommand {
     /// Print the stored target document; where it came from is said on stderr.
     Show(ClientArgs),
+    /// Give the device a target of its own, in local mode or without a cloud; `-` reads it from standard input.
+    Set(SetArgs),
     /// Show past targets and what was reached, newest first; from the file when no agent runs.
     History(HistoryArgs),
+}
+
+/// Arguments of `target set`.
+#[derive(Debug, clap::Args)]
+pub(super) struct SetArgs {
+    /// The target: {"local": {"name", "config", "apps"}} as balena has it, or a document of the cloud's for this device
+    file: PathBuf,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 /// Arguments of `target history`.
@@ -38,8 +50,20 @@ pub(super) struct HistoryArgs {
 pub(super) async fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
     match command {
         TargetCommand::Show(args) => show(args).await,
+        TargetCommand::Set(args) => set(args).await,
         TargetCommand::History(args) => history(args).await,
     }
+}
+
+async fn set(args: SetArgs) -> anyhow::Result<ExitCode> {
+    let document = super::plan::read(&args.file)?;
+    let reply = client::post(&args.client.socket(), "/v2/local/target-state", document).await?;
+    if args.client.json {
+        print_answer(&reply)?;
+    } else {
+        print("The device's own target is in force. Follow it with: holdfast status --watch\n")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {

@@ -24,6 +24,8 @@ use crate::api::{Failure, FromAnswer};
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long it may take to answer; more than its own limit, so that its explanation arrives.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// The same for what takes long (protocol §17.1: 15 min).
+const PATIENT_TIME: Duration = Duration::from_secs(16 * 60);
 /// The largest answer that is read: a target of the largest size with its envelope, and room to spare.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
@@ -59,7 +61,7 @@ impl Reply {
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
 pub async fn get(socket: &Path, path: &str) -> Result<Reply, ClientError> {
-    send(socket, Method::GET, path, Bytes::new()).await
+    send(socket, Method::GET, path, Bytes::new(), ANSWER_TIME).await
 }
 
 /// Sends a JSON body to `path`.
@@ -67,7 +69,15 @@ pub async fn get(socket: &Path, path: &str) -> Result<Reply, ClientError> {
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
 pub async fn post(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
-    send(socket, Method::POST, path, body.into()).await
+    send(socket, Method::POST, path, body.into(), ANSWER_TIME).await
+}
+
+/// The same for what is answered once it is done, however long that takes.
+///
+/// # Errors
+/// When the agent cannot be reached, does not answer, or refuses.
+pub async fn post_patiently(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
+    send(socket, Method::POST, path, body.into(), PATIENT_TIME).await
 }
 
 /// Sends a JSON body that changes a part of `path`.
@@ -75,18 +85,18 @@ pub async fn post(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<R
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
 pub async fn patch(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
-    send(socket, Method::PATCH, path, body.into()).await
+    send(socket, Method::PATCH, path, body.into(), ANSWER_TIME).await
 }
 
-async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Reply, ClientError> {
+async fn send(socket: &Path, method: Method, path: &str, body: Bytes, time: Duration) -> Result<Reply, ClientError> {
     let not_reachable = |cause| ClientError::NotReachable { socket: socket.display().to_string(), cause };
     let stream = match timeout(CONNECT_TIME, UnixStream::connect(socket)).await {
         Ok(stream) => stream.map_err(not_reachable)?,
         Err(_) => return Err(not_reachable(std::io::ErrorKind::TimedOut.into())),
     };
-    match timeout(ANSWER_TIME, exchange(stream, method, path, body)).await {
+    match timeout(time, exchange(stream, method, path, body)).await {
         Ok(reply) => reply,
-        Err(_) => Err(ClientError::Silent { seconds: ANSWER_TIME.as_secs() }),
+        Err(_) => Err(ClientError::Silent { seconds: time.as_secs() }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The calls the agent makes to the cloud, as a trait, so that the loops can be run against a fake.
 
+use std::collections::BTreeMap;
+
 use super::CloudError;
 
 /// Top-level fields of a report, without the uuid around them (protocol §6.2).
@@ -19,6 +21,17 @@ pub enum TargetAnswer {
     },
 }
 
+/// A tag of the device, as the cloud has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTag {
+    /// The cloud's id of it.
+    pub id: u64,
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
 /// The cloud.
 #[async_trait::async_trait]
 pub trait Cloud: Send + Sync {
@@ -33,4 +46,20 @@ pub trait Cloud: Send + Sync {
     /// # Errors
     /// On every answer but 2xx, and when there is none in time.
     async fn report(&self, fields: &Report) -> Result<(), CloudError>;
+
+    /// Asks for the device's tags (protocol §8).
+    ///
+    /// # Errors
+    /// On every answer but 200, and for a device that does not know its id in the cloud.
+    async fn device_tags(&self) -> Result<Vec<DeviceTag>, CloudError> {
+        Err(CloudError::Settings("tags are not known here".into()))
+    }
+
+    /// Sends tags of the device (protocol §7).
+    ///
+    /// # Errors
+    /// On every answer but 2xx.
+    async fn report_tags(&self, _tags: &BTreeMap<String, String>) -> Result<(), CloudError> {
+        Err(CloudError::Settings("tags are not known here".into()))
+    }
 }

@@ -1,5 +1,6 @@
 //! The one HTTP client for the cloud (protocol §2): rustls with `ring`, gzip, a bound for every phase of a call.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
@@ -10,7 +11,7 @@ use super::call::{Timeouts, base_url, bearer, below, head, refusal};
 use super::logs::LogUpload;
 use super::provision::HttpRegistrar;
 use super::user_agent::{UserAgent, user_agent};
-use super::{Cloud, CloudError, Report, TargetAnswer};
+use super::{Cloud, CloudError, DeviceTag, Report, TargetAnswer, tags};
 use crate::http::{self, Limits};
 use crate::settings::{CloudSettings, Secret};
 
@@ -22,6 +23,7 @@ const ETAG_LIMIT_BYTES: usize = 1024;
 
 const REFUSED_POLL: &str = "the cloud does not accept this device's key for this uuid (the device was deleted, or its key changed; \
      a refusal is remembered there for 10 minutes)";
+const REFUSED_TAGS: &str = "the cloud does not accept this device's key for its tags";
 const REFUSED_REPORT: &str =
     "the cloud does not accept this device's key, or the report names a release or an image it does not know";
 
@@ -45,6 +47,8 @@ pub struct Client {
     http: reqwest::Client,
     target_url: Url,
     report_url: Url,
+    base: Url,
+    device_id: Option<u64>,
     uuid: String,
     authorization: HeaderValue,
     timeouts: Timeouts,
@@ -66,6 +70,8 @@ impl Client {
             http: http_client(settings, &base)?,
             target_url: below(&base, &["device", "v3", &uuid, "state"])?,
             report_url: below(&base, &["device", "v3", "state"])?,
+            device_id: settings.cloud.device_id,
+            base,
             uuid,
             authorization,
             timeouts: settings.timeouts,
@@ -142,6 +148,34 @@ impl Cloud for Client {
             return Err(refusal(response, call, REFUSED_REPORT).await);
         }
         // Accepted is accepted; reading the few bytes of the answer only lets the connection be used again.
+        let _ = excerpt(response, &call).await;
+        Ok(())
+    }
+
+    async fn device_tags(&self) -> Result<Vec<DeviceTag>, CloudError> {
+        let unknown = || CloudError::Settings("config.json has no deviceId yet".into());
+        let id = self.device_id.ok_or_else(unknown)?;
+        let mut url = below(&self.base, &["v7", "device_tag"])?;
+        url.set_query(Some(&format!("$select=id,tag_key,value&$filter=device%20eq%20{id}")));
+        let call = format!("GET {url}");
+        let response = head(self.timeouts, self.request(Method::GET, &url), &call).await?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response, call, REFUSED_TAGS).await);
+        }
+        tags::read(&read_text(response, self.limits(), &call).await?)
+    }
+
+    async fn report_tags(&self, tags: &BTreeMap<String, String>) -> Result<(), CloudError> {
+        let url = below(&self.base, &["device", "v3", "tags"])?;
+        let call = format!("PATCH {url}");
+        let mut body = serde_json::Map::new();
+        body.insert(self.uuid.clone(), serde_json::json!(tags));
+        let body = serde_json::Value::Object(body).to_string();
+        let request = self.request(Method::PATCH, &url).header(CONTENT_TYPE, "application/json").body(body);
+        let response = head(self.timeouts, request, &call).await?;
+        if !response.status().is_success() {
+            return Err(refusal(response, call, REFUSED_TAGS).await);
+        }
         let _ = excerpt(response, &call).await;
         Ok(())
     }

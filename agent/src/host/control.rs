@@ -15,6 +15,7 @@ use super::{power, unit};
 use crate::settings::ConfigFile;
 
 const MARK: &str = "tmp/balena-supervisor/reboot-after-apply";
+const VPN: &str = "openvpn.service";
 const REDSOCKS: &str = "system-proxy/redsocks.conf";
 const NO_PROXY: &str = "system-proxy/no_proxy";
 /// An update of the host's system is on trial while one of these is there (behaviour §12).
@@ -77,6 +78,11 @@ impl Control {
 
     pub fn require_reboot(&self, why: &str) -> Result<(), HostError> {
         self.boot.mark.set(why)
+    }
+
+    /// Whether the VPN's unit runs or is about to (protocol §14).
+    pub async fn vpn_enabled(&self) -> bool {
+        unit::is_active(&self.settings.bus, VPN).await.unwrap_or(false)
     }
 
     pub async fn power(&self, change: PowerChange) -> Result<(), HostError> {

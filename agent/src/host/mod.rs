@@ -10,6 +10,7 @@ mod disk;
 mod file;
 mod info;
 mod interface;
+mod light;
 mod netlink;
 mod notify;
 mod os_release;
@@ -127,6 +128,15 @@ pub struct Addresses {
     pub mac: String,
 }
 
+/// How the device's VPN is (protocol §14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vpn {
+    /// Whether its unit runs or is about to.
+    pub enabled: bool,
+    /// Whether it has a connection.
+    pub connected: bool,
+}
+
 /// The host.
 #[async_trait::async_trait]
 pub trait Host: Send + Sync {
@@ -190,6 +200,19 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When nobody takes the request.
     async fn power(&self, change: PowerChange) -> Result<(), HostError>;
+
+    /// Lets the device's light blink for a while (behaviour §17); a device without one does nothing.
+    ///
+    /// # Errors
+    /// When the light is there and cannot be switched.
+    async fn blink(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    /// How the VPN is. What cannot be asked counts as off.
+    async fn vpn(&self) -> Vpn {
+        Vpn::default()
+    }
 
     /// The device's name and proxy.
     ///

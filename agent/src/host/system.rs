@@ -14,7 +14,8 @@ use rustix::fs::OFlags;
 use super::control::{Control, ControlSettings};
 use super::file::{first_line, open_in, read_in};
 use super::info::{Metrics, Sampler};
-use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
+use super::light::Light;
+use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges, Vpn};
 use super::{address, device_type, disk, interface, os_release};
 use crate::lock::{LockError, LockRoot};
 
@@ -23,6 +24,9 @@ const OPTIONAL_PATHS: [&str; 2] = ["/lib/modules", "/lib/firmware"];
 
 /// `/proc` and `/sys` are always the machine's own, wherever the host's root is.
 const MACHINE: &str = "/";
+
+/// Is there while the VPN has a connection (protocol §14).
+const VPN_CONNECTED: &str = "/run/openvpn/vpn_status/active";
 
 /// The host below a root folder.
 ///
@@ -34,6 +38,7 @@ pub struct SystemHost {
     locks: Arc<LockRoot>,
     sampler: Mutex<Sampler>,
     control: Option<Control>,
+    light: Light,
 }
 
 impl SystemHost {
@@ -42,7 +47,8 @@ impl SystemHost {
     pub fn new(host_root: PathBuf, lock_dir: PathBuf, config_device_type: Option<String>) -> Self {
         let locks = Arc::new(LockRoot::new(below(&host_root, &lock_dir)));
         let sampler = Mutex::new(Sampler::new(Path::new(MACHINE)));
-        Self { root: host_root, config_device_type, locks, sampler, control: None }
+        let light = Light::of(&host_root);
+        Self { root: host_root, config_device_type, locks, sampler, control: None, light }
     }
 
     /// The same host, under the agent's control.
@@ -149,6 +155,18 @@ impl Host for SystemHost {
 
     async fn power(&self, change: PowerChange) -> Result<(), HostError> {
         self.control()?.power(change).await
+    }
+
+    async fn blink(&self) -> Result<(), HostError> {
+        self.light.blink()
+    }
+
+    async fn vpn(&self) -> Vpn {
+        let enabled = match &self.control {
+            Some(control) => control.vpn_enabled().await,
+            None => false,
+        };
+        Vpn { enabled, connected: open_in(&self.root, Path::new(VPN_CONNECTED), OFlags::PATH).is_ok() }
     }
 
     async fn host_config(&self) -> Result<HostConfig, HostError> {

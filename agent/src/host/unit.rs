@@ -40,10 +40,20 @@ async fn restart(bus: &str, name: &str) -> Result<(), BusError> {
     call(bus, manager("RestartUnit", &arguments)).await.map(|_| ())
 }
 
+/// Whether a unit runs or is about to.
+pub(super) async fn is_active(bus: &str, name: &str) -> Result<bool, BusError> {
+    let state = property(bus, name, "ActiveState").await?;
+    Ok(state.first().is_some_and(|state| !matches!(state.as_str(), "inactive" | "deactivating" | "failed")))
+}
+
 async fn is_part_of(bus: &str, name: &str) -> Result<Vec<String>, BusError> {
+    property(bus, name, "PartOf").await
+}
+
+async fn property(bus: &str, name: &str, property: &str) -> Result<Vec<String>, BusError> {
     let loaded = call(bus, manager("LoadUnit", &[Argument::Text(name)])).await?;
     let Some(path) = loaded.first() else { return Ok(Vec::new()) };
-    let arguments = [Argument::Text("org.freedesktop.systemd1.Unit"), Argument::Text("PartOf")];
+    let arguments = [Argument::Text("org.freedesktop.systemd1.Unit"), Argument::Text(property)];
     let get = Call { path, interface: "org.freedesktop.DBus.Properties", ..manager("Get", &arguments) };
     call(bus, get).await
 }

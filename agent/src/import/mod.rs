@@ -16,6 +16,7 @@ mod device;
 mod document;
 mod error;
 mod imported;
+mod local;
 mod older;
 mod preload;
 mod put_away;
@@ -27,6 +28,7 @@ use std::path::Path;
 pub use device::Device;
 pub use error::ImportError;
 pub use imported::Imported;
+pub use local::local_target;
 pub use start::{Told, at_start};
 
 use crate::settings::Settings;

@@ -19,6 +19,9 @@ use holdfast_plan::policy::{Force, Gate, Hold, Now, Policy, Watermark};
 /// Names of the variable that breaks update locks, without prefix; the second is the older one (behaviour §6).
 const OVERRIDE_NAMES: [&str; 2] = ["SUPERVISOR_OVERRIDE_LOCK", "OVERRIDE_LOCK"];
 
+/// Device variable that switches local mode on (behaviour §13).
+pub const LOCAL_MODE: &str = "SUPERVISOR_LOCAL_MODE";
+
 /// Device variable with the windows for downloads.
 const DOWNLOAD_WINDOW: &str = "HOLDFAST_DOWNLOAD_WINDOW";
 /// Device variable with the windows for switching containers.
@@ -68,6 +71,7 @@ pub fn evaluate(at: &Circumstances<'_>) -> Policy {
         disk_watermark,
         clean_dangling: at.clean_dangling,
         hold: at.hold.cloned(),
+        local_mode: variable(at.config, LOCAL_MODE).is_some_and(truthy),
         passed_over: passed_over.into_iter().collect(),
     }
 }

@@ -5,6 +5,7 @@
 //! plan's own wake-up time comes. Nothing is carried over from round to round but failures, so a crash is a restart.
 
 mod announce;
+mod app_order;
 #[cfg(all(test, feature = "sandbox"))]
 mod bench;
 mod execute;
@@ -24,6 +25,7 @@ mod step_error;
 mod stuck;
 mod view;
 
+pub use app_order::AppOrderError;
 pub use hold::{Held, HoldRefusal, HoldRequest, HoldState};
 pub use host_order::{HostOrder, OrderError};
 pub use inputs::{Channels, Tools};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use holdfast_plan::target::DeviceTarget;
+use holdfast_plan::order::Task;
+use holdfast_plan::target::{AppId, DeviceTarget};
 use tokio::sync::oneshot;
 
-use super::{HoldRequest, HostOrder, OrderError};
+use super::{AppOrderError, HoldRequest, HostOrder, OrderError};
 use crate::store::KeyOwner;
 
 /// A target with where it came from.
@@ -48,6 +49,19 @@ pub enum Request {
         owner: KeyOwner,
         /// Where the new key goes, or why there is none.
         reply: oneshot::Sender<Result<String, String>>,
+    },
+    /// Do something to one app, under its locks.
+    App {
+        /// Who asks, for the log.
+        from: String,
+        /// Break locks.
+        force: bool,
+        /// Which app.
+        app: AppId,
+        /// What.
+        task: Task,
+        /// Where the outcome goes, once it is done.
+        reply: oneshot::Sender<Result<(), AppOrderError>>,
     },
     /// Keep a volume from its services until the one who asks lets go of it.
     Hold(HoldRequest),

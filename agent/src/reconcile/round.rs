@@ -19,6 +19,7 @@ use holdfast_plan::policy::Force;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
+use super::app_order::{Ended, Reply};
 use super::hold::ActiveHold;
 use super::outage::Outage;
 use super::running::Running;
@@ -45,7 +46,8 @@ pub struct Reconciler {
     target: Option<TargetInForce>,
     force: Option<Force>,
     hold: Option<ActiveHold>,
-    away: Option<Outage>,
+    pub(super) replies: BTreeMap<AppId, Reply>,
+    pub(super) away: Option<Outage>,
     locks_unread: Option<Outage>,
     store_error: Option<String>,
     pub(super) last: View,
@@ -72,6 +74,7 @@ impl Reconciler {
             channels,
             force: None,
             hold: None,
+            replies: BTreeMap::new(),
             away: None,
             locks_unread: None,
             store_error: None,
@@ -110,11 +113,15 @@ impl Reconciler {
         let disk = Disk { data_root, watermark: policy.disk_watermark };
         let acted = self.start(&plan, &disk).await;
         let acted = self.judge_hold(&plan) || acted;
+        let ended = self.end_orders(&plan).await;
+        let acted = acted || !ended.is_empty();
         if plan.is_settled() && self.running.is_empty() {
             self.force = None;
         }
         let wake = plan.wake_boot_ms.map(|at| Instant::now() + until(at, now));
         self.publish(current, target, facts, policy, plan);
+        // Whoever asked sees what came of it.
+        ended.into_iter().for_each(Ended::tell);
         let due = self.announcer.next_due().map_or(self.next_slow_look, |due| due.min(self.next_slow_look));
         if acted { Some(Instant::now()) } else { Some(wake.map_or(due, |wake| wake.min(due))) }
     }

@@ -73,6 +73,8 @@ pub struct View {
     pub engine: Option<EngineInfo>,
     /// The target in force.
     pub target: Option<Arc<DeviceTarget>>,
+    /// Where that came from: `apiEndpoint` or `local`.
+    pub source: Option<String>,
     /// What was there when it looked last.
     pub current: Arc<Current>,
     /// What it remembers.

@@ -101,6 +101,11 @@ impl fmt::Debug for Loaded {
 pub enum Change {
     /// A new target takes force.
     Target(StoredTarget),
+    /// The target of this source is none any more.
+    DropTarget {
+        /// Which source.
+        source: String,
+    },
     /// Memory of decisions.
     Remember(Remember),
     /// A local-API key was made.
@@ -136,6 +141,7 @@ impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::Target(target) => f.debug_tuple("Target").field(target).finish(),
+            Change::DropTarget { source } => f.debug_struct("DropTarget").field("source", source).finish(),
             Change::Remember(remember) => f.debug_tuple("Remember").field(remember).finish(),
             Change::ApiKey { owner, .. } => f.debug_struct("ApiKey").field("owner", owner).finish_non_exhaustive(),
             Change::KeyScopes { owner, scopes } => {

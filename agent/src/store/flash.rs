@@ -42,7 +42,7 @@ impl Cause {
 
     fn of_one(change: &Change) -> Cause {
         match change {
-            Change::Target(_) => Cause::Target,
+            Change::DropTarget { .. } | Change::Target(_) => Cause::Target,
             Change::Remember(Remember::Image(_) | Remember::ForgetImage { .. }) => Cause::Image,
             Change::Remember(_) => Cause::Memory,
             Change::ApiKey { .. } | Change::KeyScopes { .. } => Cause::Key,

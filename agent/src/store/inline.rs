@@ -64,6 +64,7 @@ impl State {
                     self.targets.insert((target.source.clone(), target.uuid.clone()), target);
                     self.rest.memory.target_stored = true;
                 }
+                Change::DropTarget { source } => self.targets.retain(|(of, _), _| *of != source),
                 Change::Remember(remember) => self.rest.memory.apply(&as_stored(remember)),
                 Change::ApiKey { owner, key } => {
                     let scopes = usual_scopes(&owner);
@@ -96,6 +97,10 @@ fn as_stored(remember: Remember) -> Remember {
         // What belongs to one run of the agent is not stored.
         Remember::BeginTrial { app_uuid, trial } => {
             Remember::BeginTrial { app_uuid, trial: Trial { since_boot_ms: None, ..trial } }
+        }
+        Remember::Order { app_id, order } => {
+            let order = order.filter(|order| order.is_stored()).map(|order| Box::new(order.resumed(0)));
+            Remember::Order { app_id, order }
         }
         other => other,
     }

@@ -106,6 +106,11 @@ pub enum Verdict {
     Rejected(Vec<Violation>),
 }
 
+/// Whether a service's own contract lets it run on this device.
+pub fn allows(service: &Service, facts: &Facts) -> bool {
+    violation(service, facts).is_none()
+}
+
 /// Checks the contracts of an app's services.
 pub fn judge(app: &App, facts: &Facts) -> Verdict {
     let Some(release) = &app.release else { return Verdict::Accepted };

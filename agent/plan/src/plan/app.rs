@@ -14,7 +14,7 @@ use super::networks::{self, Networks};
 use super::start::{Candidate, blocker};
 use super::trial::{self, Verdict};
 use super::volumes::Volumes;
-use super::{Action, Named, Reason, departed, handover, images, locking};
+use super::{Action, Named, Reason, departed, handover, images, locking, order};
 use crate::contract;
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
@@ -123,7 +123,7 @@ impl<'a> Round<'a> {
         if !locking::acquire(draft, self.app, self.lock_set(), self.first_install || only_adds) {
             return;
         }
-        if !trial::begin(draft, self.app, self.release) {
+        if !trial::begin(draft, self.app, self.release) || self.end_stops(draft) {
             return;
         }
         for (service, planned, ready) in switch {
@@ -132,6 +132,19 @@ impl<'a> Round<'a> {
                 Planned::Do(_, why) | Planned::Wait(why) => draft.wait(&self.app.name, Some(service), why),
             }
         }
+    }
+
+    /// A stop that was asked for lasts until the service's configuration changes. Written down before the old container
+    /// goes: the new one would not be started otherwise.
+    fn end_stops(&self, draft: &mut Draft<'_>) -> bool {
+        let stopped = self.candidates.values().filter(|c| c.stopped && c.has_image && matches!(c.need, Need::Replace(..)));
+        let mut any = false;
+        for candidate in stopped {
+            let Need::Replace(_, why) = &candidate.need else { continue };
+            order::forget_stop(draft, self.app.id, &candidate.service.name, why.clone());
+            any = true;
+        }
+        any
     }
 
     fn explain(&self, draft: &mut Draft<'_>, switch: Vec<(&str, Planned, bool)>) {

@@ -87,6 +87,10 @@ fn remove_containers(draft: &mut Draft<'_>, containers: &[&Container], name: &st
 
 /// Removes the volumes of a departed app once the grace period is over; without a trusted clock it never is.
 fn plan_volumes(draft: &mut Draft<'_>, world: &World<'_>, app: AppId, name: &str) {
+    // Their grace period begins when local mode ends.
+    if draft.input.policy.local_mode {
+        return;
+    }
     let volumes: Vec<&Volume> = world.volumes.values().copied().filter(|v| volume_app(v) == Some(app)).collect();
     let since = draft.input.memory.departed.get(&app).copied();
     if volumes.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
 use super::step::{LOCK_KEY, app_place};
-use super::{Action, HoldVerdict, Input, Plan, Reason, Step, Wait};
+use super::{Action, HoldVerdict, Input, OrderVerdict, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::{Failure, ImageRecord};
 use crate::target::{AppId, ImageRef};
@@ -134,6 +134,11 @@ impl<'a> Draft<'a> {
         self.plan.hold = Some(verdict);
     }
 
+    /// Says how an order on an app ended.
+    pub fn order(&mut self, app: AppId, verdict: OrderVerdict) {
+        self.plan.orders.push((app, verdict));
+    }
+
     /// Whether a step runs now whose key begins like this.
     pub fn runs(&self, beginning: &str) -> bool {
         let from = (std::ops::Bound::Included(beginning), std::ops::Bound::Unbounded);
@@ -144,6 +149,12 @@ impl<'a> Draft<'a> {
     /// is about to change.
     pub fn is_at_work_on(&self, app: AppId) -> bool {
         self.runs(&app_place(app))
+    }
+
+    /// Whether this plan has steps on an app's containers.
+    pub fn plans_work_on(&self, app: AppId) -> bool {
+        let place = app_place(app);
+        self.places.iter().any(|planned| planned.starts_with(&place))
     }
 
     /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try. One

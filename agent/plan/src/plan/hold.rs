@@ -94,6 +94,9 @@ fn obstacle(
             return Some(HoldVerdict::refused(why));
         }
     }
+    if let Some(order) = apps.iter().find_map(|app| memory.orders.get(app)) {
+        return Some(HoldVerdict::refused(format!("a {} of its app is under way; try again once it is done", order.task.word())));
+    }
     if hold.purpose == Purpose::Backup {
         return None;
     }

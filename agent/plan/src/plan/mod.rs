@@ -11,6 +11,7 @@ mod images;
 mod locking;
 mod need;
 mod networks;
+mod order;
 #[cfg(test)]
 mod properties;
 mod reason;
@@ -24,6 +25,7 @@ mod wanted;
 pub use findings::Planner;
 pub use hold::HoldVerdict;
 pub use host::MAX_REBOOTS;
+pub use order::OrderVerdict;
 pub use reason::{Reason, Wait};
 pub use step::{Action, Named, Step};
 
@@ -35,7 +37,7 @@ use crate::current::Current;
 use crate::facts::Facts;
 use crate::memory::Memory;
 use crate::policy::{Now, Policy};
-use crate::target::DeviceTarget;
+use crate::target::{AppId, DeviceTarget};
 
 /// What to do now, what is waited for, and when to look again without an event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -53,6 +55,9 @@ pub struct Plan {
     pub wake_boot_ms: Option<i64>,
     /// How it stands with the volume that is to be kept from its services, if one is.
     pub hold: Option<HoldVerdict>,
+    /// Orders that ended, well or not.
+    #[serde(skip)]
+    pub orders: Vec<(AppId, OrderVerdict)>,
 }
 
 impl Plan {
@@ -90,11 +95,13 @@ fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
     if let Some(why) = &input.policy.watch_only {
         draft.wait("device", None, Reason::WatchOnly { why: why.clone() });
         hold::judge_watching(&mut draft, why);
+        order::refuse_all(&mut draft, why);
         return draft.finish();
     }
     if let Some(down) = input.memory.going_down.as_ref().filter(|down| input.now.boot_ms < down.until_boot_ms) {
         draft.wait("device", None, Reason::GoingDown { power: down.power });
         draft.wake(down.until_boot_ms);
+        order::refuse_all(&mut draft, &format!("the device was asked to {}", down.power));
         return draft.finish();
     }
     for why in &input.policy.passed_over {
@@ -103,6 +110,7 @@ fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
     host::plan_configuration(&mut draft);
     let world = World::of(input);
     hold::plan_hold(&mut draft, &world);
+    order::plan_orders(&mut draft, &world);
     for (uuid, refused) in &input.target.refused {
         app::refused(&mut draft, uuid, refused);
     }
@@ -113,8 +121,11 @@ fn plan_on(input: &Input<'_>, findings: Findings) -> (Plan, Findings) {
         }
         // A release that failed its trial is not tried again: the one settled before it stands in for it.
         let stand_in = trial::stand_in(&mut draft, app);
-        app::plan_accepted(&mut draft, &world, &supervisor, stand_in.as_ref().unwrap_or(app));
+        let app = stand_in.as_ref().unwrap_or(app);
+        let restored = order::stand_in(&draft, app.id, &app.uuid, Some(app));
+        app::plan_accepted(&mut draft, &world, &supervisor, restored.as_ref().unwrap_or(app));
     }
+    order::plan_restored(&mut draft, &world, &supervisor);
     departed::plan_departed(&mut draft, &world);
     removal::plan_superseded(&mut draft, &world);
     images::plan_cancel(&mut draft);

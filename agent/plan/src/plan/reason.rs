@@ -35,6 +35,7 @@ pub enum Reason {
     Dead,
     GraceOver,
     HoldOver,
+    RunsAgain,
     // Why something waits.
     WaitingForLock { service: String, file: String, since_ms: Option<i64> },
     WaitingForImages { missing: Arc<Vec<String>> },
@@ -44,6 +45,7 @@ pub enum Reason {
     WaitingForVolume { name: String },
     WaitingForOldContainer,
     HeldForVolume { name: String, purpose: Purpose },
+    Ordered { task: &'static str },
     WaitingForStep { what: String },
     WaitingForDownloadWindow { why: String },
     WaitingForUpdateWindow { why: String },
@@ -116,6 +118,8 @@ impl std::fmt::Display for Reason {
             Reason::HeldForVolume { name, purpose } => {
                 write!(f, "held for the {purpose} of volume {name}; it goes on by itself when that ends, however it ends")
             }
+            Reason::RunsAgain => f.write_str("its stop is over"),
+            Reason::Ordered { task } => write!(f, "a {task} was asked for"),
             Reason::WaitingForLock { service, file, .. } => {
                 write!(f, "waiting for the update lock of {service} ({file}), held by the application")
             }

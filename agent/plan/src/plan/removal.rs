@@ -15,7 +15,7 @@ mod tests;
 /// so that the old release's images stay until the new one runs; at once when the disk had no room for something.
 pub(super) fn plan_superseded<'w>(draft: &mut Draft<'w>, world: &World<'w>) {
     let input = draft.input;
-    if !input.memory.target_stored || input.policy.hold.is_some() {
+    if !input.memory.target_stored || input.policy.hold.is_some() || input.policy.local_mode {
         return;
     }
     let why = match is_idle(draft) {
@@ -45,7 +45,7 @@ pub(super) fn plan_superseded<'w>(draft: &mut Draft<'w>, world: &World<'w>) {
 /// was pulled by digest has one and is not meant. Only when nothing else is left to do.
 pub(super) fn plan_dangling(draft: &mut Draft<'_>) {
     let input = draft.input;
-    if !input.policy.clean_dangling || !input.memory.target_stored || !is_idle(draft) {
+    if !input.policy.clean_dangling || input.policy.local_mode || !input.memory.target_stored || !is_idle(draft) {
         return;
     }
     let engine = &input.current.engine;
@@ -132,7 +132,10 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Whether an app's release is on trial or was rejected, so that the settled one is needed still.
+/// Whether an app's release is on trial or was rejected, or an order on it is carried out, so that the settled one is needed
+/// still.
 fn is_gated(input: &Input<'_>, uuid: &str) -> bool {
-    input.memory.trials.contains_key(uuid) || input.memory.rejected.contains_key(uuid)
+    let memory = input.memory;
+    let ordered = || memory.settled.get(uuid).is_some_and(|settled| memory.orders.contains_key(&settled.app_id));
+    memory.trials.contains_key(uuid) || memory.rejected.contains_key(uuid) || ordered()
 }

@@ -248,6 +248,7 @@ impl Step {
                 Remember::Stop { app_id, service, .. } => format!("stop of {app_id}/{service}"),
                 Remember::BootKeys { .. } => "record of boot configuration keys".to_owned(),
                 Remember::Reboot { .. } => "record of the restart".to_owned(),
+                Remember::Order { app_id, .. } => format!("order on app {app_id}"),
                 Remember::Held { container, .. } => format!("hold of container {container}"),
             },
         }

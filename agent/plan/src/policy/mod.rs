@@ -95,6 +95,8 @@ pub struct Policy {
     pub clean_dangling: bool,
     /// A volume that is being copied, if any.
     pub hold: Option<Hold>,
+    /// Whether somebody develops on the device (local mode): then nothing that holds data or took a download is tidied away.
+    pub local_mode: bool,
     /// Device variables that cannot be understood and are passed over: which, and what is done instead.
     pub passed_over: Vec<String>,
 }

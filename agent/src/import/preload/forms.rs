@@ -51,7 +51,7 @@ fn is_number(key: &str) -> bool {
 }
 
 /// An app of the second form (protocol §4.1).
-fn numbered(file: &Path, id: &str, app: &Map<String, Value>) -> Result<Value, ImportError> {
+pub(in super::super) fn numbered(file: &Path, id: &str, app: &Map<String, Value>) -> Result<Value, ImportError> {
     let mut services = Map::new();
     for (service_id, described) in app.get("services").and_then(Value::as_object).into_iter().flatten() {
         let name = described.get("serviceName").and_then(Value::as_str);

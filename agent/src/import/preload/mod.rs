@@ -3,6 +3,8 @@
 mod forms;
 mod single;
 
+pub(super) use forms::numbered;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@ use holdfast_plan::memory::{Remember, Trial};
 use holdfast_plan::plan::Plan;
 use holdfast_plan::policy::{Force, Hold};
 
+use super::super::app_order::Asked;
 use super::super::hold::ActiveHold;
 use super::super::{HoldRequest, Request};
 use super::Reconciler;
@@ -32,6 +33,9 @@ impl Reconciler {
                 // Whoever asked may have gone away.
                 let _ = reply.send(self.renew_key(owner, &from).await);
                 return;
+            }
+            Request::App { from, force, app, task, reply } => {
+                return self.accept_order(Asked { from, force, app, task, reply });
             }
             Request::Host { from, force, order, reply } => {
                 let outcome = self.order(order, &from, force).await;

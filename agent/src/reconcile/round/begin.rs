@@ -61,7 +61,7 @@ impl Reconciler {
         self.start(&plan, &Disk { data_root: None, watermark: policy.disk_watermark }).await;
     }
 
-    pub(super) async fn commit(&mut self, changes: Vec<Change>) -> bool {
+    pub(in super::super) async fn commit(&mut self, changes: Vec<Change>) -> bool {
         let wall_ms = self.tools.clock.now().wall_ms;
         match self.tools.store.commit(changes).await {
             Ok(()) => {

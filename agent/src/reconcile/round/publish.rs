@@ -27,6 +27,7 @@ impl Reconciler {
             phase,
             engine: self.engine.clone(),
             target: self.target.as_ref().map(|_| target),
+            source: self.target.as_ref().map(|target| target.source.clone()),
             current: Arc::new(current),
             memory: Arc::new(self.memory.clone()),
             rejected: Arc::new(self.rejected(&facts)),
@@ -57,6 +58,7 @@ impl Reconciler {
             self.last.phase = Phase::EngineAway { error: away.error.clone(), since_boot_ms: away.since_boot_ms };
         }
         self.last.target = self.target.as_ref().map(|t| t.target.clone());
+        self.last.source = self.target.as_ref().map(|t| t.source.clone());
         self.last.doing = self.running.doing();
         self.last.faults = self.faults();
         self.send();

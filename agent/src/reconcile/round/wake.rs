@@ -39,6 +39,7 @@ impl Reconciler {
     pub async fn run(mut self) {
         let mut locks = self.tools.host.lock_changes();
         self.resume_trials().await;
+        self.resume_orders();
         if let Some(problem) = self.tools.host.settle().await {
             self.announcer.say(Level::Error, None, None, problem, self.tools.clock.now().wall_ms);
         }

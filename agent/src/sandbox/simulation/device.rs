@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use fastrand::Rng;
+use holdfast_plan::order::Task;
 use holdfast_plan::target::parse;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::ledger::Ledger;
@@ -220,6 +221,15 @@ impl Device {
             // A full queue is answered with "try again".
             let _ = agent.requests.try_send(Request::Look { from: "simulation".into(), force, cancel });
         }
+    }
+
+    /// Asks for something to be done to an app. Nobody waits for the answer: the client has gone away, or is refused.
+    pub fn order(&self, app: u64, task: Task, force: bool) {
+        self.tell(|| format!("a {} of {app} is asked for{}: {task:?}", task.word(), if force { " with force" } else { "" }));
+        self.witness.ledger().ordered(app, &task);
+        let Some(agent) = &self.agent else { return };
+        let (reply, _) = oneshot::channel();
+        let _ = agent.requests.try_send(Request::App { from: "simulation".into(), force, app, task, reply });
     }
 
     /// The agent's data folder is lost: the next agent finds nothing.

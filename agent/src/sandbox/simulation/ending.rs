@@ -161,6 +161,10 @@ impl End<'_> {
     /// A release that cannot work does not take the place of one that settled, where a gate is set.
     fn was_judged(&mut self, app: &AppWish, release: &ReleaseWish, settled: Option<&str>) {
         let Some(here) = release.accepted() else { return };
+        // What somebody keeps stopped is not judged.
+        if self.device.witness.ledger().was_ordered(app.id) {
+            return;
+        }
         let gated = here.values().any(|service| service.gate_ms.is_some());
         let bad = here.values().any(|service| service.running && service.behaviour.is_bad(service.health_check));
         if gated && bad && settled.is_some_and(|settled| settled != release.commit) {
@@ -210,6 +214,10 @@ impl End<'_> {
             return up.then(|| "runs, and the target asks for it to be stopped".into());
         }
         let here = release.accepted()?;
+        // Somebody asked for it to be stopped.
+        if self.memory.stops.contains(&(app.id, container.service.clone())) {
+            return up.then(|| "runs, and its stop is on record".into());
+        }
         let fine = match (container.state, service.restart) {
             (ContainerState::Created, _) => service.behaviour == Behaviour::CannotStart || !self.is_ready(app, service, &here),
             (_, "no") => true,
@@ -229,6 +237,7 @@ impl End<'_> {
             let of_it = |c: &&Container| c.app_id == app.id && c.service == name && fits(c, wanted, &self.engine);
             let Some(container) = self.engine.containers.iter().find(of_it) else { return false };
             !wanted.running
+                || self.memory.stops.contains(&(app.id, name.to_owned()))
                 || match condition {
                     "service_healthy" => container.is_up() && container.health.is_none_or(|health| health == Health::Healthy),
                     "service_completed_successfully" => container.state == ContainerState::Exited && container.exit_code == 0,

@@ -1,11 +1,12 @@
 //! What the simulation itself knows: which targets were in force when, what containers have been, who marked a hand-over.
 //! The checks go by this and never by what the agent believes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_plan::current::{Container, ContainerState, EngineState, Health};
+use holdfast_plan::order::Task;
 use holdfast_plan::target::ImageRef;
 use tokio::time::Instant;
 
@@ -13,6 +14,9 @@ use super::wish::{AppWish, ReleaseWish, ServiceWish, Wish};
 
 /// The longest a step may have been on its way when the target changed: two calls that are slow and hang.
 pub(super) const LAG: Duration = Duration::from_secs(200);
+
+/// The longest an order takes: its own limit, once more after a crash in the middle, and again.
+const ORDER_LAG: Duration = Duration::from_secs(3_600);
 
 /// What a container has been since it was made.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,12 @@ pub(super) struct Ledger {
     pub data_lost: bool,
     /// Until when a request with force may still have its effect.
     pub forced_until: Option<Instant>,
+    /// When something was last asked for an app.
+    orders: BTreeMap<u64, Instant>,
+    /// When a service was last asked to be started.
+    starts: BTreeMap<(u64, String), Instant>,
+    /// Purges asked for: of which app, when, and which volumes went for it.
+    purges: Vec<(u64, Instant, BTreeSet<String>)>,
     /// Changes made by the agent so far.
     pub acts: u64,
     /// The agent crashes with the change that makes this zero.
@@ -57,6 +67,9 @@ impl Ledger {
             target_stored: false,
             data_lost: false,
             forced_until: None,
+            orders: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            purges: Vec::new(),
             acts: 0,
             crash_in: None,
             broken: None,
@@ -70,6 +83,38 @@ impl Ledger {
         }
         self.wishes.push((Instant::now(), wish));
         self.target_stored = true;
+    }
+
+    /// Something is asked for an app.
+    pub fn ordered(&mut self, app: u64, task: &Task) {
+        let now = Instant::now();
+        self.orders.insert(app, now);
+        match task {
+            Task::Purge => self.purges.push((app, now, BTreeSet::new())),
+            Task::Start(service) => drop(self.starts.insert((app, service.clone()), now)),
+            _ => {}
+        }
+    }
+
+    /// Whether something asked for an app may still be on its way.
+    pub fn is_ordered(&self, app: u64) -> bool {
+        self.orders.get(&app).is_some_and(|at| at.elapsed() < ORDER_LAG)
+    }
+
+    /// Whether anything was ever asked for an app.
+    pub fn was_ordered(&self, app: u64) -> bool {
+        self.orders.contains_key(&app)
+    }
+
+    /// Whether a service may be started because somebody said so.
+    pub fn is_asked_to_start(&self, app: u64, service: &str) -> bool {
+        self.starts.get(&(app, service.to_owned())).is_some_and(|at| at.elapsed() < ORDER_LAG)
+    }
+
+    /// Whether a volume goes because of a purge: each takes a volume at most once.
+    pub fn is_purged(&mut self, app: u64, name: &str) -> bool {
+        let mut purges = self.purges.iter_mut().filter(|(of, at, _)| *of == app && at.elapsed() < ORDER_LAG);
+        purges.any(|(_, _, gone)| gone.insert(name.to_owned()))
     }
 
     /// The first broken rule counts; what follows may be its consequence.

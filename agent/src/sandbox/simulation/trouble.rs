@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use holdfast_plan::order::Task;
 use holdfast_plan::target::NetworkSpec;
 use tokio::time::{Instant, sleep};
 
@@ -90,8 +91,9 @@ impl Trouble {
             }
             22..36 => self.lock(device),
             36..44 => self.unlock(device),
-            44..52 => self.kill(device),
-            52..64 => self.fault(device),
+            44..50 => self.kill(device),
+            50..54 => self.order(device),
+            54..64 => self.fault(device),
             64..68 => self.chances(device),
             68..73 => self.outage(device),
             73..76 => self.full_disk(device),
@@ -120,6 +122,7 @@ impl Trouble {
             }
             95..96 => self.lose_data(device).await,
             96..98 => self.litter(device),
+            98..99 => self.order(device),
             _ => self.calm(device),
         }
     }
@@ -162,6 +165,20 @@ impl Trouble {
         if device.engine.kill(&container.id, code) {
             device.tell(|| format!("{} dies with {code}", container.spec.name));
         }
+    }
+
+    /// Somebody asks for something to be done to an app that runs, now and then with force.
+    fn order(&mut self, device: &Device) {
+        let Some((app, service)) = self.service(device) else { return };
+        let task = match self.rng.u32(0..6) {
+            0 => Task::Restart(None),
+            1 => Task::Restart(Some(service)),
+            2 | 3 => Task::Purge,
+            4 => Task::Stop(service),
+            _ => Task::Start(service),
+        };
+        let force = self.rng.u32(0..4) == 0;
+        device.order(app, task, force);
     }
 
     fn any_fault(&mut self) -> Fault {

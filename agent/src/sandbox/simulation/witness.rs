@@ -280,7 +280,8 @@ fn names(service: &ServiceWish, reference: &str, gone: bool) -> bool {
 
 /// A first start comes after everything the service depends on.
 fn started(ledger: &Ledger, container: &Container, after: &EngineState) -> Option<String> {
-    if ledger.past(&container.id).is_some_and(|past| past.started) {
+    let asked = ledger.is_asked_to_start(container.app_id, &container.service);
+    if asked || ledger.past(&container.id).is_some_and(|past| past.started) {
         return None;
     }
     let release = ledger.release(&container.commit)?;
@@ -305,11 +306,12 @@ fn started(ledger: &Ledger, container: &Container, after: &EngineState) -> Optio
     None
 }
 
-/// A volume goes only when its app has been away for the grace period, or when somebody forced a change of its definition.
-fn volume_removed(ledger: &Ledger, name: &str) -> Option<String> {
+/// A volume goes only when its app has been away for the grace period, when somebody forced a change of its definition, or
+/// when somebody asked for it to be purged.
+fn volume_removed(ledger: &mut Ledger, name: &str) -> Option<String> {
     let app: u64 = name.split_once('_')?.0.parse().ok()?;
     let forced = ledger.forced_until.is_some_and(|until| Instant::now() < until);
-    if ledger.was_away(app, ledger.grace) || (forced && ledger.app(app).is_some()) {
+    if ledger.was_away(app, ledger.grace) || (forced && ledger.app(app).is_some()) || ledger.is_purged(app, name) {
         return None;
     }
     Some(format!("volume {name} was removed, its app is wanted or left less than {} s ago", ledger.grace.as_secs()))
@@ -323,7 +325,8 @@ fn left_alone(ledger: &Ledger, container: &Container, mutation: &Mutation) -> Op
         app.release.as_ref().is_some_and(|release| app.spoilt || unmet(release))
     };
     let long = ledger.holds_for(alone)?;
-    (long > LAG).then(|| format!("an app whose target is refused was not left as it is: {}", words(mutation)))
+    (long > LAG && !ledger.is_ordered(container.app_id))
+        .then(|| format!("an app whose target is refused was not left as it is: {}", words(mutation)))
 }
 
 fn words(mutation: &Mutation) -> String {

@@ -22,6 +22,9 @@ pub(super) const HELD: &str = "held container ";
 const HOLD: &str = "INSERT INTO value (name, value) VALUES (?1, '') ON CONFLICT DO NOTHING";
 const LET_GO: &str = "DELETE FROM value WHERE name = ?1";
 
+/// Names of the values that stand for orders on apps begin so; the app's id follows.
+const ORDER: &str = "order on app ";
+
 pub(super) fn load(connection: &Connection, memory: &mut Memory) -> rusqlite::Result<()> {
     let mut departed = connection.prepare_cached("SELECT app_id, departed_ms FROM departed_app")?;
     let rows = departed.query_map([], |row| Ok((unsigned(row, 0)?, row.get(1)?)))?;
@@ -40,6 +43,13 @@ pub(super) fn take_values(values: &mut BTreeMap<String, String>, memory: &mut Me
     let mut take = |name: &str| values.remove(name);
     memory.boot_keys = take(BOOT_KEYS).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     memory.reboot = take(REBOOT).and_then(|text| serde_json::from_str(&text).ok());
+    values.retain(|name, text| {
+        let Some(app) = name.strip_prefix(ORDER) else { return true };
+        if let (Ok(app), Ok(order)) = (app.parse(), serde_json::from_str(text)) {
+            memory.orders.insert(app, order);
+        }
+        false
+    });
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
@@ -58,6 +68,10 @@ pub(super) fn write(connection: &Connection, remember: &Remember) -> rusqlite::R
             value::write(connection, BOOT_KEYS, Some(&json(own)?).filter(|_| !own.is_empty()).map(String::as_str))
         }
         Remember::Reboot { record } => value::write(connection, REBOOT, Some(&json(record)?)),
+        Remember::Order { app_id, order } => {
+            let order = order.as_ref().filter(|order| order.is_stored()).map(|order| json(order)).transpose()?;
+            value::write(connection, &format!("{ORDER}{app_id}"), order.as_deref())
+        }
         Remember::Held { container, held } => execute(if *held { HOLD } else { LET_GO }, params![format!("{HELD}{container}")]),
         // Rows of other table groups.
         _ => Ok(()),

@@ -42,6 +42,7 @@ pub(super) fn write(connection: &Connection, change: &Change, moment: &Moment<'_
             0 => Ok(()),
             _ => snapshot::write_target(connection, target, moment),
         },
+        Change::DropTarget { source } => target::forget(connection, source),
         Change::Remember(Remember::Image(record)) => image::write(connection, record),
         Change::Remember(Remember::ForgetImage { image }) => image::forget(connection, image),
         Change::Remember(remember) if release::write(connection, remember)? => Ok(()),

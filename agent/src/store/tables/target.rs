@@ -24,6 +24,10 @@ pub(super) fn load(connection: &Connection, source: &str, uuid: &str, loaded: &m
     Ok(())
 }
 
+pub(super) fn forget(connection: &Connection, source: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM stored_target WHERE source = ?1")?.execute([source]).map(|_| ())
+}
+
 /// Returns how many rows changed.
 pub(super) fn write(connection: &Connection, target: &StoredTarget) -> rusqlite::Result<usize> {
     let StoredTarget { source, uuid, etag, body } = target;
