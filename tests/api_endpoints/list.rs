@@ -141,16 +141,9 @@ pub static ENDPOINTS: [Endpoint; 35] = [
         .differs("takes the label; badly typed objects and misspelt fields are refused with 400"),
     Endpoint::post("/v2/applications/:appId/restart-service", Who::OwnApp)
         .body("{\"serviceName\":\"main\"}")
-        .answers(&[200], "OK")
-        ,
-    Endpoint::post("/v2/applications/:appId/stop-service", Who::OwnApp)
-        .body("{\"serviceName\":\"main\"}")
-        .answers(&[200], "OK")
-        ,
-    Endpoint::post("/v2/applications/:appId/start-service", Who::OwnApp)
-        .body("{\"serviceName\":\"main\"}")
-        .answers(&[200], "OK")
-        ,
+        .answers(&[200], "OK"),
+    Endpoint::post("/v2/applications/:appId/stop-service", Who::OwnApp).body("{\"serviceName\":\"main\"}").answers(&[200], "OK"),
+    Endpoint::post("/v2/applications/:appId/start-service", Who::OwnApp).body("{\"serviceName\":\"main\"}").answers(&[200], "OK"),
     Endpoint::post("/v2/applications/:appId/restart", Who::OwnApp).answers(&[200], "OK"),
     Endpoint::post("/v2/applications/:appId/purge", Who::OwnApp).answers(&[200], "OK"),
     Endpoint::get("/v2/applications/state", Who::Service).answers(&[200], "updateStatus"),
@@ -167,12 +160,11 @@ pub static ENDPOINTS: [Endpoint; 35] = [
     Endpoint::get("/v2/state/status", Who::Service).answers(&[200], "appState").differs(OWN),
     Endpoint::get("/v2/device/name", Who::Service).answers(&[200], "deviceName"),
     Endpoint::get("/v2/device/tags", Who::Service).answers(&[200, 500], ""),
-    Endpoint::patch("/v2/device/tags", Who::HostControl)
-        .body("{\"a\":\"b\"}")
-        .answers(&[202], "success")
-        .differs(LABEL)
-        ,
+    Endpoint::patch("/v2/device/tags", Who::HostControl).body("{\"a\":\"b\"}").answers(&[202], "success").differs(LABEL),
     Endpoint::get("/v2/device/vpn", Who::Service).answers(&[200], "vpn"),
-    Endpoint::get("/v2/cleanup-volumes", Who::Service).acts().answers(&[200], "success").differs("a service's key removes volumes of its own app"),
+    Endpoint::get("/v2/cleanup-volumes", Who::Service)
+        .acts()
+        .answers(&[200], "success")
+        .differs("a service's key removes volumes of its own app"),
     Endpoint::post("/v2/journal-logs", Who::HostControl).body("{\"count\":1}").answers(&[200, 503], "").differs(LABEL).missing(),
 ];

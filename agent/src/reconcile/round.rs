@@ -11,11 +11,13 @@ mod publish;
 mod tests;
 mod wake;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_plan::memory::Memory;
 use holdfast_plan::plan::{Input, Planner};
 use holdfast_plan::policy::Force;
+use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
