@@ -111,7 +111,7 @@ impl Endpoint {
     }
 }
 
-const LABEL: &str = "a service needs the label `io.balena.features.host-control`; elsewhere any key restarts the device";
+const LABEL: &str = "a service needs the label `io.balena.features.host-control`; balena-supervisor lets every service do it";
 const OWN: &str = "a service sees its own app";
 
 pub static ENDPOINTS: [Endpoint; 35] = [
