@@ -20,7 +20,7 @@ use holdfast_plan::memory::Memory;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Listening, TcpPlaces};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
@@ -94,9 +94,18 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let mut loops = JoinSet::new();
     let statistics = Statistics::new(settings.stats_interval, settings.stats_retention);
     loops.spawn(parts::sampler(&settings, statistics.clone(), &tools, wires.view.subscribe(), wires.shutdown.subscribe()).run());
+    let listening = watch::Sender::default();
     let calls = cloud.as_ref().map(|links| links.cloud.clone());
-    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, calls, statistics);
-    loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
+    let shown = Shown { calls, statistics, listening: listening.subscribe() };
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, shown);
+    let places = TcpPlaces {
+        asked: settings.listen,
+        port: settings.cloud.listen_port,
+        port_override: settings.cloud.listen_port_override,
+    };
+    let limits = api::Limits::default();
+    loops.spawn(api::serve_tcp(places, state.clone(), listening, limits, ended(wires.shutdown.subscribe())));
+    loops.spawn(api::serve(socket, state, limits, ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
     loops.spawn(upkeep::keep_up(upkeep::Upkeep {
@@ -184,13 +193,7 @@ impl Wires {
         }
     }
 
-    fn api_state(
-        &self,
-        identity: api::Identity,
-        tools: &crate::reconcile::Tools,
-        calls: Option<Arc<dyn Cloud>>,
-        statistics: Statistics,
-    ) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools, shown: Shown) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -205,7 +208,8 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
-            statistics,
+            statistics: shown.statistics,
+            listening: shown.listening,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | `cloud::logs` | events | nobody: it ends in the cloud's log stream |
 //! | `app::record` | pictures, events | nobody: it ends in the store, as history |
 //! | `telemetry` | pictures, the kernel's counters | nobody: it ends in statistics, which the API reads |
-//! | `api` | pictures, statistics, the store | requests to poll and to look |
+//! | `api` | pictures, statistics, the store | requests to poll, to look and to act; where it listens over TCP follows the pictures |
 //!
 //! ```text
 //!            arrived             picture ─▶ app::picture ─▶ report ─▶ cloud

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicI64;
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
-use super::LocalTarget;
+use super::{Listening, LocalTarget};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudView, PollNow, TagChange};
 use crate::engine::Engine;
@@ -27,6 +27,8 @@ pub struct Identity {
     pub device_type: Option<String>,
     /// Port of the local API over TCP, as reported.
     pub api_port: u16,
+    /// Whether the OS is in development mode.
+    pub development_mode: bool,
     /// What was wrong with the settings; stands until it is mended and the agent started again.
     pub settings_faults: Vec<SettingFault>,
 }
@@ -62,6 +64,8 @@ pub struct ApiState {
     pub statistics: Statistics,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where it listens over TCP.
+    pub listening: watch::Receiver<Listening>,
 }
 
 impl ApiState {

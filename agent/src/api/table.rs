@@ -1,18 +1,23 @@
 //! From a request to its handler: one table, made of the versions' own.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, Outcome, Refusal};
+use super::access::{Asker, Origin, identify};
+use super::answer::{Answer, AnswerBody, Outcome, Refusal, text};
 use super::body::{self, Fields};
 use super::caller::Caller;
-use super::route::{BodyKind, Call, Route};
-use super::{
-    ApiState, Limits, actions, app_details, device, host, local, metrics, stats, transfer, upkeep, v1, v2, v3,
-};
+use super::connections::{Presence, UnderWay};
+use super::route::{Access, BodyKind, Call, Route};
+use super::{ApiState, Limits, transfer};
+use super::{actions, app_details, device, host, keys, local, metrics, stats, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -36,7 +41,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 11] = [
+    let groups: [&'static [Route]; 12] = [
         &v1::ROUTES,
         &v2::ROUTES,
         &v3::ROUTES,
@@ -48,24 +53,49 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         &app_details::ROUTES,
         &device::ROUTES,
         &local::ROUTES,
+        &keys::ROUTES,
     ];
     groups.into_iter().flatten()
 }
 
-/// Answers a request, whatever it is, within the time limit.
-pub(super) async fn answer(service: &Service, caller: Caller, request: Request<Incoming>) -> Answer {
+/// Answers a request, whatever it is, within the time limit. The request counts as under way until the last of its answer has
+/// been handed over.
+pub(super) async fn answer(
+    service: &Service,
+    origin: Origin,
+    presence: &Arc<Presence>,
+    request: Request<Incoming>,
+) -> Response<Guarded> {
+    let under_way = presence.begin();
+    let query = Fields::urlencoded(request.uri().query().unwrap_or_default().as_bytes());
+    let answer = match identify(&service.state, origin, &query, request.headers()) {
+        Ok(asker) => {
+            presence.know(asker.caller != Caller::Nobody);
+            answer_to(service, asker, presence, query, request).await
+        }
+        Err(refusal) => refusal.into_answer(),
+    };
+    answer.map(|body| Guarded { body, _under_way: under_way })
+}
+
+async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Answer {
     // A copy takes as long as it takes; it has limits of its own.
-    if caller == Caller::Operator
-        && let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned)
-    {
-        return transfer::answer(&service.state, &volume, request).await.unwrap_or_else(Refusal::into_answer);
+    if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
+        let outcome = match asker.caller {
+            Caller::Operator => transfer::answer(&service.state, &volume, request).await,
+            _ => Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized")),
+        };
+        return outcome.unwrap_or_else(Refusal::into_answer);
     }
     let (route, parameters) = match find(request.method(), request.uri().path()) {
         Ok(found) => found,
         Err(refusal) => return refusal.into_answer(),
     };
+    if !route.admits(&asker.caller) {
+        return not_admitted(route, &asker.caller).unwrap_or_else(Refusal::into_answer);
+    }
     let limit = route.limit.unwrap_or(service.limits.answer_time);
-    let outcome = tokio::time::timeout(limit, dispatch(service, caller, request, route, parameters)).await;
+    let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request, (route, parameters))).await;
     let outcome = outcome.unwrap_or_else(|_| {
         let rest = if route.limit.is_some() { "what was asked for goes on" } else { "nothing is left running" };
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; {rest}", limit.as_secs_f32())))
@@ -73,17 +103,38 @@ pub(super) async fn answer(service: &Service, caller: Caller, request: Request<I
     outcome.unwrap_or_else(Refusal::into_answer)
 }
 
+/// A body that says when it has been handed over.
+pub(super) struct Guarded {
+    body: AnswerBody,
+    _under_way: UnderWay,
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 async fn dispatch(
     service: &Service,
-    caller: Caller,
+    asker: Asker,
+    presence: &Presence,
+    query: Fields,
     request: Request<Incoming>,
-    route: &Route,
-    parameters: Vec<String>,
+    (route, parameters): (&Route, Vec<String>),
 ) -> Outcome {
-    if !route.admits(&caller) {
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
-    }
-    let query = Fields::urlencoded(request.uri().query().unwrap_or_default().as_bytes());
+    let Asker { caller, key } = asker;
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -93,13 +144,40 @@ async fn dispatch(
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
         _ => None,
     };
-    let body = match route.body {
-        BodyKind::None => Bytes::new(),
-        BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
-        BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
+    let most = match route.body {
+        BodyKind::None => 0,
+        BodyKind::Small => SMALL_BODY_BYTES,
+        BodyKind::Target => TARGET_BODY_BYTES,
+    };
+    let body = if most == 0 {
+        Bytes::new()
+    } else {
+        presence.receiving(true);
+        let body = body::read(request.into_body(), most, time).await;
+        presence.receiving(false);
+        body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, parameters, query, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json }).await
+}
+
+/// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.
+fn not_admitted(route: &Route, caller: &Caller) -> Outcome {
+    match caller {
+        Caller::Service { app, service, .. } => {
+            let whole = match route.access {
+                Access::Device => "the device as a whole takes the label io.balena.features.host-control",
+                _ => "this takes the global key",
+            };
+            let message = format!("Unauthorized: the key of service {service} reaches its app {app} only; {whole}");
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
+        }
+        _ if route.path.starts_with("/v3") || route.path == "/metrics" => {
+            let message = "Unauthorized: no key that is known came with the request (Authorization: Bearer KEY, or ?apikey=KEY)";
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
+        }
+        _ => Ok(text(StatusCode::UNAUTHORIZED, "Unauthorized")),
+    }
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.

@@ -1,9 +1,12 @@
 //! The API over a real unix socket, against state that the tests make up.
 
+mod access_tcp;
 mod endpoints;
 mod hostile;
 mod pictures;
 mod scopes;
+
+pub(super) use access_tcp::called;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use holdfast_plan::policy::Now;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::caller::Caller;
 use super::{ApiState, Identity, Limits, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
@@ -133,6 +137,11 @@ pub(super) struct Served {
 
 impl Given {
     pub async fn serve(self) -> Served {
+        self.serve_with_state().await.0
+    }
+
+    /// The same, with what its handlers see.
+    pub async fn serve_with_state(self) -> (Served, ApiState) {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("holdfast.sock");
         let bound = bind(&socket).await.unwrap();
@@ -162,12 +171,13 @@ impl Given {
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             statistics: self.statistics,
             clock: Arc::new(FixedClock),
+            listening: watch::Sender::default().subscribe(),
         };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(bound, state, self.limits, async {
+        let task = tokio::spawn(serve(bound, state.clone(), self.limits, async {
             let _ = stopped.await;
         }));
-        Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }
+        (Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }, state)
     }
 }
 

@@ -29,6 +29,11 @@ impl Reconciler {
         let (from, force, cancel) = match request {
             Request::Look { from, force, cancel } => (from, force, cancel),
             Request::Hold(request) => return self.accept_hold(request),
+            Request::NewKey { from, owner, reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.renew_key(owner, &from).await);
+                return;
+            }
             Request::App { from, force, app, task, reply } => {
                 return self.accept_order(Asked { from, force, app, task, reply });
             }

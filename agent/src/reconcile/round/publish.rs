@@ -37,6 +37,7 @@ impl Reconciler {
             device: Arc::new(self.device.clone()),
             rounds: self.last.rounds + 1,
             doing: self.running.doing(),
+            keys: self.keyring.clone(),
             faults: self.faults(),
         };
         self.send();
