@@ -7,6 +7,7 @@ mod joining;
 mod parts;
 mod picture;
 mod record;
+mod self_update;
 mod service;
 mod upkeep;
 
@@ -30,6 +31,7 @@ use crate::host::ServiceManager;
 use crate::import;
 use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
+use crate::slot::UpdateLink;
 use crate::store::{Loaded, Store, target_source};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
@@ -48,6 +50,8 @@ pub enum Ending {
     Asked,
     /// The database has to be opened anew, and with it everything that was read from it: run it again.
     Reopen,
+    /// Another version of the agent is to be started, through the launcher.
+    Replaced,
     /// config.json speaks of another identity or cloud than at the start: run it again with that.
     Changed,
 }
@@ -87,8 +91,9 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     log::info!("holdfast {} starts; local API at {}", crate::version::AGENT_VERSION, settings.socket.display());
 
     let in_force = parts::stored_target(&loaded, &uuid);
-    let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
+    let mut wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
+    let restart = wires.spawn_self_update(&mut loops, &settings, store.clone(), clock.clone());
     let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
@@ -116,6 +121,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
         Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
         () = anew.notified() => (false, Ending::Changed),
+        () = restart.notified() => (false, Ending::Replaced),
         _ = loops.join_next() => (true, Ending::Asked),
     };
     manager.stopping();
@@ -126,7 +132,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         loops.shutdown().await;
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    if ending != Ending::Asked {
+    if matches!(ending, Ending::Reopen | Ending::Changed) {
         tokio::time::sleep(REOPEN_PAUSE).await;
     }
     Ok(ending)
@@ -148,6 +154,8 @@ struct Wires {
     news: Vec<Event>,
     /// Everything has to begin anew with what config.json says now.
     anew: Arc<Notify>,
+    /// How the agent's own version is asked about.
+    update: UpdateLink,
 }
 
 impl Wires {
@@ -171,7 +179,35 @@ impl Wires {
             shutdown: watch::Sender::new(false),
             news,
             anew: Arc::default(),
+            update: UpdateLink::default(),
         }
+    }
+
+    /// Starts what looks after the agent's own version; who is told that it is to be started anew comes back.
+    fn spawn_self_update(
+        &mut self,
+        loops: &mut JoinSet<()>,
+        settings: &Settings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Notify> {
+        let (ask, asks) = mpsc::channel(1);
+        let (shown, restart) = (watch::Sender::new(Arc::default()), Arc::<Notify>::default());
+        self.update = UpdateLink { asks: ask, shown: shown.subscribe() };
+        let links = self_update::Links {
+            store,
+            clock,
+            view: self.view.subscribe(),
+            cloud: self.cloud_view.subscribe(),
+            events: self.events.clone(),
+            asks,
+            shown,
+            restart: restart.clone(),
+            shutdown: self.shutdown.subscribe(),
+        };
+        let settings = settings.clone();
+        loops.spawn(async move { self_update::keep(&settings, links).await });
+        restart
     }
 
     fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
@@ -186,6 +222,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            update: self.update.clone(),
         }
     }
 }

@@ -25,7 +25,7 @@
 //!
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
-//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import` ›
+//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import`, `slot` ›
 //! `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
@@ -47,6 +47,7 @@ pub mod registry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod settings;
+pub mod slot;
 pub mod store;
 pub mod version;
 pub mod volume;

@@ -46,6 +46,8 @@ pub struct Device {
     program: Vec<OsString>,
     /// What the agent is started through, for example as another user.
     through: Vec<&'static str>,
+    /// The verb that starts it.
+    verb: &'static str,
     agent: Option<Child>,
 }
 
@@ -77,7 +79,7 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], through: Vec::new(), agent: None }
+        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], through: Vec::new(), verb: "run", agent: None }
     }
 
     /// Another program than the one under test, with what runs it.
@@ -124,6 +126,25 @@ impl Device {
         self.through = command.to_vec();
     }
 
+    /// Has the agent started by the launcher from now on.
+    pub fn launch(&mut self) {
+        self.verb = "launch";
+    }
+
+    /// Whether the agent was started and not found to have ended.
+    pub fn runs(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// How the agent ended, if it did since somebody asked last.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.agent.as_mut()?.try_wait().ok().flatten();
+        if status.is_some() {
+            self.agent = None;
+        }
+        status
+    }
+
     /// A path in the device's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -152,7 +173,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg(self.verb);
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));

@@ -10,6 +10,7 @@
 //! | `serve`, `stall` | connections and their limits |
 //! | `table`, `route`, `caller`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
+//! | `agent` | the agent's own version |
 //! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
@@ -17,6 +18,7 @@
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
+mod agent;
 mod answer;
 mod body;
 mod caller;

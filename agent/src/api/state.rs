@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::host::Host;
 use crate::reconcile::{Request, View};
 use crate::settings::SettingFault;
+use crate::slot::UpdateLink;
 use crate::store::Store;
 
 /// Who this device is: what stays the same while the agent runs.
@@ -52,6 +53,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The agent's own version: what is shown of it, and who is asked for another.
+    pub update: UpdateLink,
 }
 
 impl ApiState {

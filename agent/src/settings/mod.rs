@@ -19,6 +19,7 @@ mod permissive;
 mod secret;
 mod whole_file;
 
+pub(crate) use certificates::decode_base64;
 pub use cloud::{CloudSettings, LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL};
 pub use config_json::{ConfigFile, ConfigFileError};
 pub use duration::{format_duration, parse_duration};
@@ -75,6 +76,10 @@ pub struct Settings {
     pub event_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
+    /// Where the public key lies that updates of the agent are signed with; `None` is the usual place, where none need lie.
+    pub update_key: Option<PathBuf>,
+    /// How long a new version of the agent has to prove itself, 5 s to a day.
+    pub update_deadline: Duration,
     /// The cloud, from config.json.
     pub cloud: CloudSettings,
     /// Manage only objects that carry this value in the label `io.holdfast.scope`, and give it to what is made: the demo's
@@ -106,6 +111,8 @@ impl Default for Settings {
             backup_age: 30 * DAY,
             event_retention: 7 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
+            update_key: None,
+            update_deadline: Duration::from_secs(300),
             cloud: CloudSettings::default(),
             scope: None,
         }
@@ -121,6 +128,7 @@ impl Settings {
         let given = Given::new(&env);
         let mut settings =
             Settings::default().with_paths(flags, &given)?.with_times(flags, &given)?.with_backups(flags, &given)?;
+        settings.take_update(flags, &given)?;
         settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
         settings.listen =
             given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
@@ -211,6 +219,15 @@ impl Settings {
             backup_age: given.or(("--backup-age", &flags.backup_age), "HOLDFAST_BACKUP_AGE", age, self.backup_age)?,
             ..self
         })
+    }
+
+    fn take_update(&mut self, flags: &Flags, given: &Given) -> Result<(), SettingsError> {
+        let key = given.get(Some(("--update-key", &flags.update_key)), "HOLDFAST_UPDATE_KEY", absolute_path)?;
+        self.update_key = key.map(|(value, _)| value);
+        let flag = ("--update-deadline", &flags.update_deadline);
+        let between = duration_between(Duration::from_secs(5), DAY);
+        self.update_deadline = given.or(flag, "HOLDFAST_UPDATE_DEADLINE", between, self.update_deadline)?;
+        Ok(())
     }
 
     fn take_config_json(&mut self) -> Vec<SettingFault> {

@@ -32,7 +32,7 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
         waiting,
         refused: view.target.as_deref().map(refused_rows).unwrap_or_default(),
         unsupported: unsupported(&view),
-        faults: view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
+        faults: faults(state, &view),
         settings: state.identity.settings_faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
         cloud: cloud(&state.cloud.borrow(), now),
         engine: view.engine.as_ref().map(engine),
@@ -147,6 +147,12 @@ fn unsupported(view: &View) -> Vec<UnsupportedRow> {
         }
     }
     rows
+}
+
+fn faults(state: &ApiState, view: &View) -> Vec<FaultRow> {
+    let of_agent = state.update.shown.borrow().faults();
+    let of_agent = of_agent.iter().map(|message| fault_row("agent", message));
+    view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).chain(of_agent).collect()
 }
 
 fn fault_row(subject: &str, message: &str) -> FaultRow {

@@ -154,6 +154,7 @@ impl Given {
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
+            update: crate::slot::UpdateLink::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state, self.limits, async {

@@ -1,0 +1,364 @@
+//! Looks after the agent's own version: proves itself when it is on trial, tells what became of the last attempt, and installs
+//! the version that is asked for. What changes the slots is in `slot`; the next start through the launcher acts on it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_plan::target::DeviceTarget;
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::ended;
+use crate::clock::Clock;
+use crate::cloud::CloudView;
+use crate::events::{Event, Level};
+use crate::reconcile::{Phase, View};
+use crate::settings::{Settings, format_duration};
+use crate::slot::{
+    Ask, Before, Folder, Ground, Job, Launched, Seen, Shown, SlotError, Slots, Wanted, begin, missing, obtain, own_sha256, put,
+    settled_for,
+};
+use crate::store::{Store, Task};
+
+/// How long an update waits until nothing else is being done.
+const IDLE_PATIENCE: Duration = Duration::from_secs(600);
+/// An attempt that failed is made again after so long at first, and at most, each time twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
+
+/// What it works with.
+pub(super) struct Links {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub view: watch::Receiver<Arc<View>>,
+    pub cloud: watch::Receiver<CloudView>,
+    pub events: broadcast::Sender<Event>,
+    pub asks: mpsc::Receiver<Ask>,
+    pub shown: watch::Sender<Arc<Shown>>,
+    /// Hears that the agent is to be started anew, through the launcher.
+    pub restart: Arc<Notify>,
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// The keeper of the agent's own version.
+pub(super) struct SelfUpdate {
+    ground: Ground,
+    launched: Option<Launched>,
+    deadline: Duration,
+    first_retry: Duration,
+    links: Links,
+    slots: Slots,
+    /// The SHA-256 of what runs, once somebody wanted to know.
+    own: Option<String>,
+    target: Option<Arc<DeviceTarget>>,
+    wanted: Option<Wanted>,
+    failures: u32,
+    next_try: Instant,
+}
+
+/// Runs until the agent ends.
+pub(super) async fn keep(settings: &Settings, links: Links) {
+    let shutdown = links.shutdown.clone();
+    let mut keeper = SelfUpdate {
+        ground: Ground {
+            folder: Folder::of(&settings.data_dir),
+            key: settings.update_key.clone(),
+            host_root: settings.host_root.clone(),
+            root_ca_pem: settings.cloud.root_ca_pem.clone(),
+        },
+        launched: Launched::from_environment(),
+        deadline: settings.update_deadline,
+        // Whoever polls more often wants to see things sooner.
+        first_retry: (settings.poll_interval / 15).clamp(Duration::from_secs(1), FIRST_RETRY),
+        links,
+        slots: Slots::default(),
+        own: None,
+        target: None,
+        wanted: None,
+        failures: 0,
+        next_try: Instant::now(),
+    };
+    tokio::select! {
+        biased;
+        () = ended(shutdown) => {}
+        () = keeper.run() => {}
+    }
+}
+
+impl SelfUpdate {
+    async fn run(&mut self) {
+        match self.ground.folder.load() {
+            Ok(slots) => self.slots = slots,
+            Err(error) => self.show(|shown| shown.fault = Some(error.to_string())),
+        }
+        self.show(|_| {});
+        self.tell_news();
+        if self.is_on_trial() && !self.prove().await {
+            return self.start_anew().await;
+        }
+        self.well().await;
+        loop {
+            self.follow_target();
+            let due = self.due();
+            tokio::select! {
+                changed = self.links.view.changed() => if changed.is_err() { return std::future::pending().await },
+                ask = self.links.asks.recv() => match ask {
+                    Some(Ask::Install(job)) => self.attempt(*job).await,
+                    Some(Ask::Check) => self.next_try = Instant::now(),
+                    None => return std::future::pending().await,
+                },
+                () = sleep_until(self.next_try), if due.is_some() => {
+                    if let Some(job) = due {
+                        self.attempt(job).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Never returns: the agent ends.
+    async fn start_anew(&self) {
+        self.links.restart.notify_one();
+        std::future::pending().await
+    }
+
+    fn is_on_trial(&self) -> bool {
+        let slot = self.slots.trial.as_ref().map(|trial| Launched::Slot(trial.binary.slot));
+        slot.is_some() && slot == self.launched
+    }
+
+    /// Waits until nothing is missing for a while, and keeps this version; `false` when the deadline comes first.
+    async fn prove(&mut self) -> bool {
+        let Some(trial) = self.slots.trial.clone() else { return true };
+        self.show(|shown| shown.doing = Some("on trial".into()));
+        log::info!("agent {} is on trial for {}", trial.binary.version, format_duration(self.deadline));
+        let end = Instant::now() + self.deadline;
+        let mut whole_since: Option<Instant> = None;
+        loop {
+            let missing = missing(&trial, self.seen());
+            let now = Instant::now();
+            whole_since = if missing.is_empty() { whole_since.or(Some(now)) } else { None };
+            let kept_at = whole_since.map(|since| since + settled_for(self.deadline));
+            if kept_at.is_some_and(|at| at <= now) {
+                return self.keep_it(&trial.binary.version);
+            }
+            if now >= end {
+                self.give_up(&missing.join(" and "));
+                return false;
+            }
+            tokio::select! {
+                _ = self.links.view.changed() => {}
+                _ = self.links.cloud.changed() => {}
+                () = sleep_until(kept_at.unwrap_or(end)) => {}
+            }
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let view = self.links.view.borrow();
+        let cloud = self.links.cloud.borrow();
+        let away = matches!(view.phase, Phase::Starting | Phase::EngineAway { .. });
+        Seen { engine: view.engine.is_some() && !away, cloud: cloud.endpoint.is_empty() || cloud.last_poll_boot_ms.is_some() }
+    }
+
+    fn keep_it(&mut self, version: &str) -> bool {
+        let kept = self.slots.clone().trial_kept();
+        if let Err(error) = self.ground.folder.store(&kept) {
+            // It works, but a start would count against it: it is tried to keep it again after that.
+            self.say(Level::Error, format!("agent {version} proved itself, but that cannot be noted: {error}"));
+            return true;
+        }
+        self.slots = kept;
+        self.ground.folder.remove_copy();
+        self.show(|shown| shown.doing = None);
+        self.say(Level::Info, format!("agent {version} proved itself and is kept"));
+        true
+    }
+
+    fn give_up(&mut self, missing: &str) {
+        let why = format!("within {} {missing}", format_duration(self.deadline));
+        let Some(trial) = &mut self.slots.trial else { return };
+        trial.verdict = Some(why.clone());
+        let version = trial.binary.version.clone();
+        if let Err(error) = self.ground.folder.store(&self.slots) {
+            log::error!("{error}");
+        }
+        self.say(Level::Error, format!("agent {version} is not kept: {why}; the version before it is started again"));
+    }
+
+    /// Says what the launcher or the version before left to be said, once.
+    fn tell_news(&mut self) {
+        let Some(news) = self.slots.news.take() else { return };
+        self.say(Level::Error, news);
+        if let Err(error) = self.ground.folder.store(&self.slots) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Once the loop has looked, this start was none in vain.
+    async fn well(&mut self) {
+        let kept = self.slots.kept.as_ref().map(|kept| Launched::Slot(kept.slot));
+        if self.slots.starts.count == 0 || kept.is_none() || kept != self.launched {
+            return;
+        }
+        if self.links.view.wait_for(|view| view.phase != Phase::Starting).await.is_ok() {
+            self.slots.starts = crate::slot::Starts::default();
+            if let Err(error) = self.ground.folder.store(&self.slots) {
+                log::warn!("{error}");
+            }
+        }
+    }
+
+    /// What the target's variables ask for now.
+    fn follow_target(&mut self) {
+        let target = self.links.view.borrow().target.clone();
+        let same = match (&target, &self.target) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        let read = target.as_ref().map_or(Ok(None), |target| Wanted::of(&target.config));
+        self.target = target;
+        let (wanted, fault) = match read {
+            Ok(wanted) => (wanted, None),
+            Err(fault) => (None, Some(fault)),
+        };
+        if wanted != self.wanted {
+            (self.failures, self.next_try) = (0, Instant::now());
+            self.show(|shown| shown.error = None);
+        }
+        self.wanted = wanted;
+        if self.links.shown.borrow().fault != fault {
+            self.show(|shown| shown.fault = fault);
+        }
+    }
+
+    /// What is to be installed because the variables ask for it.
+    fn due(&mut self) -> Option<Job> {
+        let wanted = self.wanted.clone()?;
+        let sum = wanted.sha256();
+        if self.slots.failed.as_ref().is_some_and(|failed| failed.sha256 == sum && failed.wish == Some(wanted.wish())) {
+            return None;
+        }
+        let kept = self.slots.kept.as_ref().map(|kept| kept.sha256.clone());
+        let runs = kept.or_else(|| self.own.get_or_insert_with(|| own_sha256().unwrap_or_default()).clone().into());
+        (runs.as_deref() != Some(sum)).then(|| wanted.job())
+    }
+
+    /// Installs a version, unless the variables ask for another one meanwhile.
+    async fn attempt(&mut self, job: Job) {
+        let wish = job.wish.clone();
+        let begun = {
+            let changed = other_wish(self.links.view.clone(), wish.clone());
+            let install = Box::pin(self.install(job));
+            tokio::select! {
+                begun = install => Some(begun),
+                () = changed => None,
+            }
+        };
+        match begun {
+            None => self.show(|shown| shown.doing = None),
+            Some(Ok(slots)) => {
+                self.slots = slots;
+                let version = self.slots.trial.as_ref().map(|trial| trial.binary.version.clone()).unwrap_or_default();
+                self.show(|shown| (shown.doing, shown.error) = (Some("starting anew".into()), None));
+                let own = crate::version::AGENT_VERSION;
+                self.say(Level::Info, format!("agent {version} is started on trial; {own} stays to go back to"));
+                self.start_anew().await;
+            }
+            Some(Err(error)) => self.failed(&error, wish.is_some()),
+        }
+    }
+
+    fn failed(&mut self, error: &SlotError, again: bool) {
+        let mut text = format!("the agent was not replaced: {error}");
+        if again {
+            let wait = self.first_retry.saturating_mul(1 << self.failures.min(16)).min(LAST_RETRY);
+            self.failures = self.failures.saturating_add(1);
+            self.next_try = Instant::now() + wait;
+            text.push_str(&format!("; tried again in {}", format_duration(wait)));
+        }
+        // The same as last time is said in the log only.
+        if self.failures <= 1 {
+            self.say(Level::Warning, text.clone());
+        } else {
+            log::warn!("{text}");
+        }
+        self.show(|shown| (shown.doing, shown.error) = (None, Some(text)));
+    }
+
+    async fn install(&self, job: Job) -> Result<Slots, SlotError> {
+        let refused = |message: &str| SlotError { object: "self-update".into(), message: message.to_owned() };
+        if self.launched.is_none() {
+            return Err(refused("this agent was not started by holdfast launch, so nothing would start another version"));
+        }
+        if self.slots.trial.is_some() {
+            return Err(refused("a version waits for its trial already"));
+        }
+        self.show(|shown| (shown.doing, shown.error) = (Some(format!("obtaining {}", job.source)), None));
+        let candidate = obtain(&self.ground, &job, self.slots.free()).await?;
+        if self.slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
+            return Err(refused("it is what runs already"));
+        }
+        self.show(|shown| shown.doing = Some("waiting until nothing else is being done".into()));
+        self.idle().await.ok_or_else(|| refused("the engine is away or steps keep running, and that is no time for it"))?;
+        self.show(|shown| shown.doing = Some("making a copy of the database".into()));
+        let (slots, slot) = put(&self.ground.folder, self.slots.clone(), &candidate)?;
+        let done = self.links.store.upkeep(Task::Backup { only_if_changed: true }).await;
+        let done = done.map_err(|error| refused(&format!("no copy of the database could be made ({error})")))?;
+        let copy = done.backups.into_iter().next().ok_or_else(|| refused("no copy of the database was made"))?;
+        crate::slot::point("the database is copied");
+        let cloud = {
+            let cloud = self.links.cloud.borrow();
+            !job.offline && !cloud.endpoint.is_empty() && cloud.last_poll_boot_ms.is_some() && cloud.poll_error.is_none()
+        };
+        let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
+        begin(&self.ground.folder, slots, slot, &candidate, before)
+    }
+
+    /// Waits until no step runs on an engine that answers.
+    async fn idle(&self) -> Option<()> {
+        let mut view = self.links.view.clone();
+        let idle = |view: &Arc<View>| {
+            view.doing.is_empty() && !matches!(view.phase, Phase::Starting | Phase::Applying | Phase::EngineAway { .. })
+        };
+        timeout(IDLE_PATIENCE, view.wait_for(idle)).await.ok()?.ok().map(drop)
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Shown)) {
+        self.links.shown.send_modify(|shown| {
+            let mut next = Shown::clone(shown);
+            next.slots = self.slots.clone();
+            next.running = self.launched.map(|launched| launched.name().to_owned());
+            change(&mut next);
+            *shown = Arc::new(next);
+        });
+    }
+
+    fn say(&self, level: Level, message: String) {
+        match level {
+            Level::Error => log::error!("{message}"),
+            Level::Warning => log::warn!("{message}"),
+            Level::Info => log::info!("{message}"),
+        }
+        let event = Event { level, app: None, service: None, message, wall_ms: self.links.clock.now().wall_ms };
+        // Nobody listening is fine.
+        let _ = self.links.events.send(event);
+    }
+}
+
+/// Ends when the variables ask for something else than what is being installed because of them; never for a person's wish.
+async fn other_wish(mut view: watch::Receiver<Arc<View>>, wish: Option<String>) {
+    let Some(wish) = wish else { return std::future::pending().await };
+    let other = |view: &Arc<View>| {
+        let target = view.target.as_ref();
+        target.is_some_and(|target| !matches!(Wanted::of(&target.config), Ok(Some(wanted)) if wanted.wish() == wish))
+    };
+    if view.wait_for(other).await.is_err() {
+        std::future::pending().await
+    }
+}
