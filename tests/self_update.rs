@@ -12,9 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{
-    Container, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
-};
+use support::{Container, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots};
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";

@@ -93,7 +93,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let in_force = parts::stored_target(&loaded, &uuid);
     let mut wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let restart = wires.spawn_self_update(&mut loops, &settings, store.clone(), clock.clone());
+    let restart = wires.spawn_self_update(&mut loops, &settings, &tools);
     let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
@@ -188,15 +188,16 @@ impl Wires {
         &mut self,
         loops: &mut JoinSet<()>,
         settings: &Settings,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
+        tools: &crate::reconcile::Tools,
     ) -> Arc<Notify> {
         let (ask, asks) = mpsc::channel(1);
         let (shown, restart) = (watch::Sender::new(Arc::default()), Arc::<Notify>::default());
         self.update = UpdateLink { asks: ask, shown: shown.subscribe() };
         let links = self_update::Links {
-            store,
-            clock,
+            store: tools.store.clone(),
+            engine: tools.engine.clone(),
+            auth_for: tools.auth_for.clone(),
+            clock: tools.clock.clone(),
             view: self.view.subscribe(),
             cloud: self.cloud_view.subscribe(),
             events: self.events.clone(),

@@ -77,9 +77,7 @@ fn answer(stream: &TcpStream, shelf: &Mutex<Shelf>) {
     let from = from.filter(|from| *from < content.len() && headers.get("if-range") == Some(&tag));
     let (status, range) = match from {
         None => ("200 OK", String::new()),
-        Some(from) => {
-            ("206 Partial Content", format!("content-range: bytes {from}-{}/{}\r\n", content.len() - 1, content.len()))
-        }
+        Some(from) => ("206 Partial Content", format!("content-range: bytes {from}-{}/{}\r\n", content.len() - 1, content.len())),
     };
     let body = &content[from.unwrap_or(0)..];
     let head = format!("HTTP/1.1 {status}\r\netag: {tag}\r\n{range}content-length: {}\r\nconnection: close\r\n\r\n", body.len());

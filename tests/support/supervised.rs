@@ -55,7 +55,9 @@ impl Supervised {
             self.tend(device);
             match look(device) {
                 Ok(found) => return found,
-                Err(instead) if Instant::now() >= end => panic!("waited {limit:?} for {what}; ends {:?}; instead: {instead}", self.ends),
+                Err(instead) if Instant::now() >= end => {
+                    panic!("waited {limit:?} for {what}; ends {:?}; instead: {instead}", self.ends)
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }

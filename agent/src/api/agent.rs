@@ -22,13 +22,14 @@ async fn show(call: Call) -> Outcome {
     json(&shown)
 }
 
-/// Begins to install a version: `file` or `url`, with `sha256`, `signature` and `offline`.
+/// Begins to install a version: `file`, `url` or `image`, with `sha256`, `signature` and `offline`.
 async fn update(call: Call) -> Outcome {
     let fields = call.fields()?;
-    let source = match (fields.text("file"), fields.text("url")) {
-        (Some(file), None) if file.starts_with('/') => Source::File(PathBuf::from(file)),
-        (None, Some(url)) => Source::Url(url),
-        _ => return Err(Refusal::bad("either file (a whole path) or url is expected")),
+    let source = match (fields.text("file"), fields.text("url"), fields.text("image")) {
+        (Some(file), None, None) if file.starts_with('/') => Source::File(PathBuf::from(file)),
+        (None, Some(url), None) => Source::Url(url),
+        (None, None, Some(image)) => Source::Image(image),
+        _ => return Err(Refusal::bad("one of file (a whole path), url and image is expected")),
     };
     let sha256 = fields.text("sha256").map(|sum| sum.to_ascii_lowercase());
     if sha256.as_ref().is_some_and(|sum| sum.len() != 64) {

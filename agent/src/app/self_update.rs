@@ -1,25 +1,30 @@
 //! Looks after the agent's own version: proves itself when it is on trial, tells what became of the last attempt, and installs
 //! the version that is asked for. What changes the slots is in `slot`; the next start through the launcher acts on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_plan::target::DeviceTarget;
+use holdfast_plan::target::{DeviceTarget, ImageRef};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ended;
 use crate::clock::Clock;
 use crate::cloud::CloudView;
+use crate::engine::{Engine, RegistryAuth};
 use crate::events::{Event, Level};
 use crate::reconcile::{Phase, View};
 use crate::settings::{Settings, format_duration};
+use crate::slot::container::{EngineLink, Helper, own_container, start_helper};
 use crate::slot::{
-    Ask, Before, Folder, Ground, Job, Launched, Seen, Shown, SlotError, Slots, Wanted, begin, missing, obtain, own_sha256, put,
-    settled_for,
+    Ask, Before, Folder, Ground, Job, Launched, Seen, Shown, SlotError, Slots, Source, Wanted, begin, keep_copy, missing, obtain,
+    own_sha256, put, settled_for,
 };
-use crate::store::{Store, Task};
+use crate::store::{BackupInfo, Store, Task};
+
+/// Finds the credentials of an image.
+type AuthFor = Arc<dyn Fn(&ImageRef) -> Option<RegistryAuth> + Send + Sync>;
 
 /// How long an update waits until nothing else is being done.
 const IDLE_PATIENCE: Duration = Duration::from_secs(600);
@@ -30,6 +35,9 @@ const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
 /// What it works with.
 pub(super) struct Links {
     pub store: Arc<dyn Store>,
+    pub engine: Arc<dyn Engine>,
+    /// The credentials an image is pulled with.
+    pub auth_for: AuthFor,
     pub clock: Arc<dyn Clock>,
     pub view: watch::Receiver<Arc<View>>,
     pub cloud: watch::Receiver<CloudView>,
@@ -41,6 +49,16 @@ pub(super) struct Links {
     pub shutdown: watch::Receiver<bool>,
 }
 
+/// How an attempt began.
+enum Begun {
+    /// The next start is that of the version on trial.
+    OnTrial(Slots),
+    /// A helper does the rest.
+    HandedOver,
+    /// There was nothing to do: this image runs.
+    Runs(String),
+}
+
 /// The keeper of the agent's own version.
 pub(super) struct SelfUpdate {
     ground: Ground,
@@ -49,8 +67,10 @@ pub(super) struct SelfUpdate {
     first_retry: Duration,
     links: Links,
     slots: Slots,
-    /// The SHA-256 of what runs, once somebody wanted to know.
+    /// The SHA-256 of what runs, or its image, once somebody wanted to know.
     own: Option<String>,
+    /// A helper is about to stop this agent.
+    handed_over: bool,
     target: Option<Arc<DeviceTarget>>,
     wanted: Option<Wanted>,
     failures: u32,
@@ -74,6 +94,7 @@ pub(super) async fn keep(settings: &Settings, links: Links) {
         links,
         slots: Slots::default(),
         own: None,
+        handed_over: false,
         target: None,
         wanted: None,
         failures: 0,
@@ -136,7 +157,7 @@ impl SelfUpdate {
         let end = Instant::now() + self.deadline;
         let mut whole_since: Option<Instant> = None;
         loop {
-            let missing = missing(&trial, self.seen());
+            let missing = missing(trial.cloud, self.seen());
             let now = Instant::now();
             whole_since = if missing.is_empty() { whole_since.or(Some(now)) } else { None };
             let kept_at = whole_since.map(|since| since + settled_for(self.deadline));
@@ -221,12 +242,13 @@ impl SelfUpdate {
         if same {
             return;
         }
-        let read = target.as_ref().map_or(Ok(None), |target| Wanted::of(&target.config));
+        let read = target.as_ref().map_or(Ok(None), |target| Wanted::of(&target.config, self.launched.is_some()));
         self.target = target;
         let (wanted, fault) = match read {
             Ok(wanted) => (wanted, None),
             Err(fault) => (None, Some(fault)),
         };
+        self.forget_failure(wanted.as_ref());
         if wanted != self.wanted {
             (self.failures, self.next_try) = (0, Instant::now());
             self.show(|shown| shown.error = None);
@@ -237,12 +259,29 @@ impl SelfUpdate {
         }
     }
 
+    /// A version that the variables asked for and that failed is of no interest once they ask for something else.
+    fn forget_failure(&mut self, wanted: Option<&Wanted>) {
+        let wish = wanted.map(Wanted::wish);
+        let other = |failed: &crate::slot::Failed| failed.wish.is_some() && failed.wish != wish;
+        if self.target.is_none() || !self.slots.failed.as_ref().is_some_and(other) {
+            return;
+        }
+        self.slots.failed = None;
+        if let Err(error) = self.ground.folder.store(&self.slots) {
+            log::warn!("{error}");
+        }
+        self.show(|_| {});
+    }
+
     /// What is to be installed because the variables ask for it.
     fn due(&mut self) -> Option<Job> {
-        let wanted = self.wanted.clone()?;
-        let sum = wanted.sha256();
+        let wanted = self.wanted.clone().filter(|_| !self.handed_over)?;
+        let sum = wanted.identity();
         if self.slots.failed.as_ref().is_some_and(|failed| failed.sha256 == sum && failed.wish == Some(wanted.wish())) {
             return None;
+        }
+        if matches!(wanted, Wanted::Image(_)) {
+            return (self.own.as_deref() != Some(sum)).then(|| wanted.job());
         }
         let kept = self.slots.kept.as_ref().map(|kept| kept.sha256.clone());
         let runs = kept.or_else(|| self.own.get_or_insert_with(|| own_sha256().unwrap_or_default()).clone().into());
@@ -253,7 +292,7 @@ impl SelfUpdate {
     async fn attempt(&mut self, job: Job) {
         let wish = job.wish.clone();
         let begun = {
-            let changed = other_wish(self.links.view.clone(), wish.clone());
+            let changed = other_wish(self.links.view.clone(), wish.clone(), self.launched.is_some());
             let install = Box::pin(self.install(job));
             tokio::select! {
                 begun = install => Some(begun),
@@ -262,7 +301,14 @@ impl SelfUpdate {
         };
         match begun {
             None => self.show(|shown| shown.doing = None),
-            Some(Ok(slots)) => {
+            // The helper stops this agent when it is time.
+            Some(Ok(Begun::HandedOver)) => self.handed_over = true,
+            // It runs already: that is not asked again.
+            Some(Ok(Begun::Runs(image))) => {
+                self.own = Some(image);
+                self.show(|shown| shown.doing = None);
+            }
+            Some(Ok(Begun::OnTrial(slots))) => {
                 self.slots = slots;
                 let version = self.slots.trial.as_ref().map(|trial| trial.binary.version.clone()).unwrap_or_default();
                 self.show(|shown| (shown.doing, shown.error) = (Some("starting anew".into()), None));
@@ -291,8 +337,10 @@ impl SelfUpdate {
         self.show(|shown| (shown.doing, shown.error) = (None, Some(text)));
     }
 
-    async fn install(&self, job: Job) -> Result<Slots, SlotError> {
-        let refused = |message: &str| SlotError { object: "self-update".into(), message: message.to_owned() };
+    async fn install(&self, job: Job) -> Result<Begun, SlotError> {
+        if let Source::Image(image) = &job.source {
+            return self.replace_container(image, &job).await;
+        }
         if self.launched.is_none() {
             return Err(refused("this agent was not started by holdfast launch, so nothing would start another version"));
         }
@@ -308,16 +356,53 @@ impl SelfUpdate {
         self.idle().await.ok_or_else(|| refused("the engine is away or steps keep running, and that is no time for it"))?;
         self.show(|shown| shown.doing = Some("making a copy of the database".into()));
         let (slots, slot) = put(&self.ground.folder, self.slots.clone(), &candidate)?;
+        let copy = self.copy_database().await?;
+        let cloud = self.reaches_cloud(&job);
+        let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
+        begin(&self.ground.folder, slots, slot, &candidate, before).map(Begun::OnTrial)
+    }
+
+    /// Leaves the replacement of this agent's container to a helper.
+    async fn replace_container(&self, image: &str, job: &Job) -> Result<Begun, SlotError> {
+        let engine = self.links.view.borrow().engine.clone();
+        let socket = engine.and_then(|engine| engine.address.strip_prefix("unix://").map(PathBuf::from));
+        let link = EngineLink { socket: socket.ok_or_else(|| refused("the engine has not answered yet"))? };
+        let own = own_container(&link).await?;
+        if own["Config"]["Image"] == image {
+            return Ok(Begun::Runs(image.to_owned()));
+        }
+        self.show(|shown| (shown.doing, shown.error) = (Some(format!("pulling {image}")), None));
+        let reference: ImageRef = image.parse().map_err(|_| refused(&format!("{image} is no name of an image")))?;
+        let auth = (self.links.auth_for)(&reference);
+        let pulled = self.links.engine.pull(&reference, auth.as_ref(), Arc::new(|_| {})).await;
+        if let Err(error) = pulled {
+            // An image that was loaded by hand is in no registry.
+            let there = link.has_image(image).await?;
+            there.then_some(()).ok_or_else(|| refused(&error.to_string()))?;
+        }
+        self.idle().await.ok_or_else(|| refused("steps keep running, and that is no time for it"))?;
+        let copy = self.copy_database().await?;
+        self.ground.folder.store(&self.slots)?;
+        keep_copy(Path::new(&copy.path), &self.ground.folder.copy())?;
+        let cloud = self.reaches_cloud(job);
+        let helper = Helper { image: image.to_owned(), schema: copy.schema, cloud, wish: job.wish.clone() };
+        start_helper(&link, &own, &helper).await?;
+        self.show(|shown| shown.doing = Some(format!("a helper replaces this container by {image}")));
+        Ok(Begun::HandedOver)
+    }
+
+    async fn copy_database(&self) -> Result<BackupInfo, SlotError> {
         let done = self.links.store.upkeep(Task::Backup { only_if_changed: true }).await;
         let done = done.map_err(|error| refused(&format!("no copy of the database could be made ({error})")))?;
         let copy = done.backups.into_iter().next().ok_or_else(|| refused("no copy of the database was made"))?;
         crate::slot::point("the database is copied");
-        let cloud = {
-            let cloud = self.links.cloud.borrow();
-            !job.offline && !cloud.endpoint.is_empty() && cloud.last_poll_boot_ms.is_some() && cloud.poll_error.is_none()
-        };
-        let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
-        begin(&self.ground.folder, slots, slot, &candidate, before)
+        Ok(copy)
+    }
+
+    /// Whether the cloud is reached now, so that the next version has to reach it as well.
+    fn reaches_cloud(&self, job: &Job) -> bool {
+        let cloud = self.links.cloud.borrow();
+        !job.offline && !cloud.endpoint.is_empty() && cloud.last_poll_boot_ms.is_some() && cloud.poll_error.is_none()
     }
 
     /// Waits until no step runs on an engine that answers.
@@ -351,12 +436,16 @@ impl SelfUpdate {
     }
 }
 
+fn refused(message: &str) -> SlotError {
+    SlotError { object: "self-update".into(), message: message.to_owned() }
+}
+
 /// Ends when the variables ask for something else than what is being installed because of them; never for a person's wish.
-async fn other_wish(mut view: watch::Receiver<Arc<View>>, wish: Option<String>) {
+async fn other_wish(mut view: watch::Receiver<Arc<View>>, wish: Option<String>, launched: bool) {
     let Some(wish) = wish else { return std::future::pending().await };
     let other = |view: &Arc<View>| {
         let target = view.target.as_ref();
-        target.is_some_and(|target| !matches!(Wanted::of(&target.config), Ok(Some(wanted)) if wanted.wish() == wish))
+        target.is_some_and(|target| !matches!(Wanted::of(&target.config, launched), Ok(Some(wanted)) if wanted.wish() == wish))
     };
     if view.wait_for(other).await.is_err() {
         std::future::pending().await

@@ -197,6 +197,7 @@ mod tests {
             "data move /data /mnt/volume",
             "self-update /tmp/holdfast --sha256 00 --signature /tmp/sig --offline",
             "self-update https://example.com/holdfast --json",
+            "self-update --image registry.example.com/holdfast:2",
             "self-update --check",
             "self-update --show",
             "launch",

@@ -11,8 +11,11 @@ use super::ClientArgs;
 use super::output::{print, print_answer, print_json};
 use crate::client::{self, ClientError};
 use crate::clock::{Clock, SystemClock};
+use crate::engine::DEFAULT_ADDRESSES;
+use crate::log_output;
 use crate::settings::{Flags, Settings};
-use crate::slot::{Before, Folder, Ground, Job, Source, begin, decode_signature, obtain, put};
+use crate::slot::container::{self, EngineLink};
+use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put};
 use crate::store::{DataLock, Keep, Place, StoreError, Task, schema_of, work_on_file};
 
 /// How often it is looked how far the agent is.
@@ -22,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub(super) struct SelfUpdateArgs {
     /// The new agent: a file, or an http or https address
-    #[arg(required_unless_present_any = ["check", "show"], value_name = "FILE|URL")]
+    #[arg(required_unless_present_any = ["check", "show", "image", "helper"], value_name = "FILE|URL")]
     source: Option<String>,
     /// Its SHA-256, in hex
     #[arg(long, value_name = "HEX")]
@@ -33,6 +36,12 @@ pub(super) struct SelfUpdateArgs {
     /// It need not reach the cloud to prove itself
     #[arg(long)]
     offline: bool,
+    /// The new image, where the agent is a container
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["source", "sha256", "signature"])]
+    image: Option<String>,
+    /// Replace the container that the labels of this one name
+    #[arg(long, hide = true, conflicts_with_all = ["source", "image"])]
+    helper: bool,
     /// Have the agent look now whether another version is wanted
     #[arg(long, conflicts_with = "source")]
     check: bool,
@@ -48,7 +57,9 @@ pub(super) struct SelfUpdateArgs {
 
 pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
     let socket = args.client.socket();
-    if args.show {
+    if args.helper {
+        help(&args).await?;
+    } else if args.show {
         print_answer(&client::get(&socket, "/v3/agent").await?)?;
     } else if args.check {
         client::post(&socket, "/v3/agent/check", "").await?;
@@ -65,7 +76,9 @@ pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
 
 fn job(args: &SelfUpdateArgs) -> anyhow::Result<Job> {
     let given = args.source.clone().unwrap_or_default();
-    let source = if given.contains("://") {
+    let source = if let Some(image) = &args.image {
+        Source::Image(image.clone())
+    } else if given.contains("://") {
         Source::Url(given)
     } else {
         Source::File(std::path::absolute(&given).with_context(|| format!("{given}: it cannot be found"))?)
@@ -89,14 +102,14 @@ fn signature_text(given: &str) -> anyhow::Result<String> {
 }
 
 fn request(job: &Job, signature: Option<&str>) -> anyhow::Result<String> {
-    let (file, url) = match &job.source {
-        Source::File(file) => (Some(file), None),
-        Source::Url(url) => (None, Some(url)),
+    let (field, value) = match &job.source {
+        Source::File(file) => ("file", json!(file)),
+        Source::Url(url) => ("url", json!(url)),
+        Source::Image(image) => ("image", json!(image)),
     };
     let signature = signature.map(signature_text).transpose()?;
     let mut request = json!({ "sha256": job.sha256, "signature": signature, "offline": job.offline });
-    request["file"] = json!(file);
-    request["url"] = json!(url);
+    request[field] = value;
     Ok(request.to_string())
 }
 
@@ -111,7 +124,7 @@ async fn follow(socket: &Path, as_json: bool) -> anyhow::Result<()> {
             Err(_) => break,
         };
         let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
-        if !shown["trial"].is_null() {
+        if !shown["trial"].is_null() || text("doing").starts_with("a helper") {
             break;
         }
         let (doing, error) = (text("doing"), text("error"));
@@ -132,10 +145,8 @@ fn done(as_json: bool, text: &str) -> anyhow::Result<()> {
 
 /// Does what the agent would do, while none runs.
 async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow::Result<()> {
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
-    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
-    let place = Place { keep, ..Place::new(&settings.data_dir, &settings.database) };
+    let (settings, place) = settings(args)?;
+    ensure!(args.image.is_none(), "{away}; only an agent that runs can have its image replaced");
     ensure!(
         place.data_dir.is_dir(),
         "{away}; and there is no folder {}: name the data directory with --data-dir",
@@ -159,6 +170,34 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
     begin(&folder, slots, slot, &candidate, Before { backup, schema, cloud, wish: None })?;
     let text = format!("No agent runs. Version {} is tried at the next start of holdfast launch.\n", candidate.version);
     done(args.client.json, &text)
+}
+
+fn settings(args: &SelfUpdateArgs) -> anyhow::Result<(Settings, Place)> {
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
+    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
+    let place = Place { keep, ..Place::new(&settings.data_dir, &settings.database) };
+    Ok((settings, place))
+}
+
+/// What the helper does, in a container of its own.
+async fn help(args: &SelfUpdateArgs) -> anyhow::Result<()> {
+    log_output::start();
+    let (settings, place) = settings(args)?;
+    let given = settings.engine.as_deref().into_iter();
+    let sockets = given.chain(DEFAULT_ADDRESSES).filter_map(|address| address.strip_prefix("unix://")).map(PathBuf::from);
+    let socket = sockets.into_iter().find(|socket| socket.exists()).context("no engine's socket is in this container")?;
+    let api = settings.socket.clone();
+    let ask = move || -> std::pin::Pin<Box<dyn Future<Output = Option<Seen>> + Send>> { Box::pin(seen(api.clone())) };
+    Ok(container::help(&EngineLink { socket }, &place, settings.update_deadline, &ask).await?)
+}
+
+/// What the agent that listens there has seen.
+async fn seen(socket: PathBuf) -> Option<Seen> {
+    let status: Value = client::get(&socket, "/v3/status").await.ok()?.json().ok()?;
+    let away = ["starting", "engine-away"].iter().any(|phase| status["phase"]["name"] == *phase);
+    let cloud = status["cloud"]["endpoint"] == "" || status["cloud"]["last_poll"].is_object();
+    Some(Seen { engine: status["engine"].is_object() && !away, cloud })
 }
 
 /// Makes a copy of the database, where there is one; its schema version and the copy.

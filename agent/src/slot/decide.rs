@@ -136,7 +136,7 @@ mod tests {
 
     fn trial(slot: Slot) -> Trial {
         let (binary, starts) = (binary(slot), Starts::default());
-        Trial { binary, starts, total: 0, schema: 2, copy: true, cloud: true, wish: Some("w".into()), verdict: None }
+        Trial { binary, starts, total: 0, schema: 2, cloud: true, wish: Some("w".into()), verdict: None }
     }
 
     fn facts(boot: &str) -> Facts {
@@ -252,8 +252,7 @@ mod tests {
                 if rng.u8(..20) == 0 {
                     broken.push((if rng.bool() { Slot::A } else { Slot::B }, "torn".to_owned()));
                 }
-                let facts =
-                    Facts { boot: boot.to_string(), broken: broken.clone(), uncountable: rng.u8(..6) == 0 };
+                let facts = Facts { boot: boot.to_string(), broken: broken.clone(), uncountable: rng.u8(..6) == 0 };
                 match next(&slots, &facts) {
                     Next::RollBack { why } => slots = slots.rolled_back(&why, ""),
                     Next::Start(binary) => {

@@ -164,7 +164,11 @@ fn room(path: &Path, whole: u64, still: u64) -> Result<(), SlotError> {
 fn open(path: &Path, from: u64) -> Result<File, SlotError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o700);
-    if from == 0 { options.truncate(true) } else { options.append(true) };
+    if from == 0 {
+        options.truncate(true)
+    } else {
+        options.append(true)
+    };
     options.open(path).map_err(SlotError::io(path, "it cannot be written"))
 }
 

@@ -16,7 +16,8 @@ const ANSWER_BYTES: u64 = 1024;
 
 /// Runs `FILE version` and returns the version it tells.
 pub(super) fn version(file: &Path) -> Result<String, SlotError> {
-    let refused = |what: String| SlotError::file(file, format_args!("{what}; it is no agent for this machine and was not installed"));
+    let refused =
+        |what: String| SlotError::file(file, format_args!("{what}; it is no agent for this machine and was not installed"));
     let end = Instant::now() + LIMIT;
     let mut child = start(file, end).map_err(|error| refused(format!("it cannot be started ({error})")))?;
     loop {
@@ -44,7 +45,8 @@ pub(super) fn version(file: &Path) -> Result<String, SlotError> {
 fn start(file: &Path, end: Instant) -> std::io::Result<Child> {
     loop {
         let mut command = Command::new(file);
-        let started = command.arg("version").env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let started =
+            command.arg("version").env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         match started {
             Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < end => {
                 std::thread::sleep(LOOK);

@@ -23,6 +23,8 @@ pub enum Source {
     File(PathBuf),
     /// An http or https address.
     Url(String),
+    /// An image, where the agent is a container.
+    Image(String),
 }
 
 /// A version that is to be installed.
@@ -108,6 +110,7 @@ async fn bring(ground: &Ground, job: &Job, signed: bool) -> Result<(), SlotError
             let client = tls.and_then(|tls| http::client(tls, &options)).map_err(|why| SlotError::of(url, why))?;
             Box::pin(download::download(&client, url, &ground.folder)).await
         }
+        Source::Image(image) => Err(SlotError::of(image, "an image has no place in a slot")),
     }
 }
 
@@ -182,7 +185,6 @@ pub fn begin(folder: &Folder, slots: Slots, slot: Slot, candidate: &Candidate, b
         starts: Starts::default(),
         total: 0,
         schema: before.schema,
-        copy: before.backup.is_some(),
         cloud: before.cloud,
         wish: before.wish,
         verdict: None,
@@ -206,7 +208,10 @@ pub struct Before {
 }
 
 /// Keeps a backup under a name of its own, for as long as the trial lasts: among the others it may be one too many.
-fn keep_copy(backup: &Path, copy: &Path) -> Result<(), SlotError> {
+///
+/// # Errors
+/// What the file system answered.
+pub fn keep_copy(backup: &Path, copy: &Path) -> Result<(), SlotError> {
     let kept = match fs::remove_file(copy) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::hard_link(backup, copy).or_else(|_| fs::copy(backup, copy).map(drop)),
@@ -224,7 +229,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Source::File(file) => write!(f, "{}", file.display()),
-            Source::Url(url) => f.write_str(url),
+            Source::Url(text) | Source::Image(text) => f.write_str(text),
         }
     }
 }

@@ -9,12 +9,13 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::database::put_back;
 use super::decide::{Facts, Next, next};
 use super::error::SlotError;
 use super::folder::Folder;
 use super::point;
-use super::record::{Slot, Slots, Trial};
-use crate::store::{DataLock, Place, StoreError, lay_ready, schema_of};
+use super::record::{Slot, Slots};
+use crate::store::{DataLock, Place, StoreError};
 
 /// Tells the agent that it was started by the launcher, and as what.
 const VARIABLE: &str = "HOLDFAST_LAUNCHED";
@@ -168,39 +169,18 @@ impl<'p> Launcher<'p> {
     /// in between, the next start comes here again.
     fn roll_back(&mut self, why: &str) {
         let Some(slots) = self.slots.take() else { return };
-        let database = slots.trial.as_ref().map(|trial| self.put_back(trial)).unwrap_or_default();
+        let database =
+            slots.trial.as_ref().map(|trial| put_back(self.place, trial.schema, &self.folder.copy())).unwrap_or_default();
         point("the database is laid ready");
         let back = slots.rolled_back(why, &database);
         log::error!("{}", back.news.as_deref().unwrap_or_default());
         self.store(back);
     }
-
-    /// What became of the database, for people.
-    fn put_back(&self, trial: &Trial) -> String {
-        let database = &self.place.database;
-        match schema_of(database) {
-            Ok(schema) if schema == trial.schema => String::new(),
-            Ok(schema) if !trial.copy => format!("; there is no copy of the database from before schema version {schema}"),
-            Ok(schema) => match lay_ready(self.place, &self.folder.copy()) {
-                Ok(()) => {
-                    let before = trial.schema;
-                    format!(
-                        "; it had brought the database to schema version {schema}, so the copy of before it (version {before}) \
-                         takes its place"
-                    )
-                }
-                // The agent that is started takes the schema back with the scripts in the database.
-                Err(error) => format!("; {error}"),
-            },
-            // The agent that is started deals with a database that cannot be read.
-            Err(error) => format!("; {error}"),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Binary, Starts};
+    use super::super::record::{Binary, Starts, Trial};
     use super::*;
 
     #[test]
@@ -237,7 +217,7 @@ mod tests {
 
     fn trial(binary: &Binary) -> Trial {
         let (binary, starts) = (binary.clone(), Starts::default());
-        Trial { binary, starts, total: 0, schema: 2, copy: false, cloud: false, wish: None, verdict: None }
+        Trial { binary, starts, total: 0, schema: 2, cloud: false, wish: None, verdict: None }
     }
 
     /// The slot that is started.

@@ -16,10 +16,14 @@
 //! | `download`, `examine`, `signature` | parts of that |
 //! | `wanted` | the version that device variables ask for |
 //! | `verdict` | pure: whether a version on trial has proved itself; and the thread that sees to it that it ends |
+//! | `database` | what becomes of the database when a version is gone back from |
+//! | `container` | the same promise where the agent is a container |
 //! | `shown` | what the API shows, and what it may ask |
 //!
 //! Only one process writes the record: the launcher or, after it, the agent it turned into; both hold the data directory.
 
+pub mod container;
+mod database;
 mod decide;
 mod download;
 mod error;
@@ -35,7 +39,7 @@ mod verdict;
 mod wanted;
 
 pub use error::SlotError;
-pub use exchange::{Before, Candidate, Ground, Job, Source, begin, obtain, put};
+pub use exchange::{Before, Candidate, Ground, Job, Source, begin, keep_copy, obtain, put};
 pub use folder::{Folder, own_sha256};
 pub use launch::{Launched, launch};
 pub(crate) use point::point;

@@ -85,8 +85,6 @@ pub struct Trial {
     pub total: u32,
     /// Schema version of the database before it.
     pub schema: u32,
-    /// Whether there is a copy of the database of before it.
-    pub copy: bool,
     /// Whether it has to reach the cloud: the agent before it did.
     pub cloud: bool,
     /// The device variables that asked for it; `None` when a person did.
@@ -192,7 +190,7 @@ fn starts_to(starts: &Starts) -> Value {
 fn trial_to(trial: &Trial) -> Value {
     json!({
         "binary": binary_to(&trial.binary), "starts": starts_to(&trial.starts), "total": trial.total, "schema": trial.schema,
-        "copy": trial.copy, "cloud": trial.cloud, "wish": trial.wish, "verdict": trial.verdict,
+        "cloud": trial.cloud, "wish": trial.wish, "verdict": trial.verdict,
     })
 }
 
@@ -237,7 +235,6 @@ fn trial_from(value: &Value) -> Option<Trial> {
         starts: starts_from(&value["starts"])?,
         total: number(&value["total"])?,
         schema: number(&value["schema"])?,
-        copy: value["copy"].as_bool()?,
         cloud: value["cloud"].as_bool()?,
         wish: maybe_text(&value["wish"]),
         verdict: maybe_text(&value["verdict"]),
@@ -258,7 +255,6 @@ mod tests {
             starts: Starts { boot: "b1".into(), count: 2 },
             total: 3,
             schema: 2,
-            copy: true,
             cloud: true,
             wish: Some("https://x/y ab".into()),
             verdict: Some("line\n\"two\"".into()),

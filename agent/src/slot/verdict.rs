@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::folder::Folder;
-use super::record::{Slot, Slots, Trial};
+use super::record::{Slot, Slots};
 
 /// What the agent on trial has seen. That it runs at all means that its database is open and of its schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,10 @@ pub struct Seen {
 }
 
 /// What is missing before it has proved itself.
-pub fn missing(trial: &Trial, seen: Seen) -> Vec<&'static str> {
+/// `cloud`: whether the cloud has to be reached, because the version before it did.
+pub fn missing(cloud: bool, seen: Seen) -> Vec<&'static str> {
     let engine = (!seen.engine).then_some("the engine has not answered it");
-    let cloud = (trial.cloud && !seen.cloud).then_some("it has not reached the cloud, which the version before it did");
+    let cloud = (cloud && !seen.cloud).then_some("it has not reached the cloud, which the version before it did");
     engine.into_iter().chain(cloud).collect()
 }
 
@@ -60,26 +61,15 @@ pub fn guard(data_dir: &Path, slot: Slot, deadline: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Binary, Starts};
     use super::*;
 
     #[test]
     fn the_cloud_counts_only_when_it_was_reached_before() {
-        let trial = |cloud| Trial {
-            binary: Binary { slot: Slot::A, sha256: String::new(), version: String::new() },
-            starts: Starts::default(),
-            total: 1,
-            schema: 1,
-            copy: false,
-            cloud,
-            wish: None,
-            verdict: None,
-        };
         let seen = |engine, cloud| Seen { engine, cloud };
-        assert_eq!(missing(&trial(true), seen(true, true)), [""; 0]);
-        assert_eq!(missing(&trial(false), seen(true, false)), [""; 0]);
-        assert_eq!(missing(&trial(true), seen(true, false)).len(), 1);
-        assert_eq!(missing(&trial(true), seen(false, false)).len(), 2);
-        assert_eq!(missing(&trial(false), seen(false, true)).len(), 1);
+        assert_eq!(missing(true, seen(true, true)), [""; 0]);
+        assert_eq!(missing(false, seen(true, false)), [""; 0]);
+        assert_eq!(missing(true, seen(true, false)).len(), 1);
+        assert_eq!(missing(true, seen(false, false)).len(), 2);
+        assert_eq!(missing(false, seen(false, true)).len(), 1);
     }
 }

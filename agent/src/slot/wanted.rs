@@ -18,15 +18,21 @@ pub enum Wanted {
         /// Its signature.
         signature: Option<Vec<u8>>,
     },
+    /// An image, for an agent that is a container.
+    Image(String),
 }
 
 impl Wanted {
-    /// Reads the variables; `None` when they ask for nothing.
+    /// Reads the variables; `None` when they ask for nothing. An agent that the launcher started is in a slot, any other may
+    /// be a container.
     ///
     /// # Errors
     /// Which variable makes no sense, and what was expected.
-    pub fn of(config: &BTreeMap<String, String>) -> Result<Option<Wanted>, String> {
+    pub fn of(config: &BTreeMap<String, String>, launched: bool) -> Result<Option<Wanted>, String> {
         let value = |name| variable(config, name).map(str::trim).filter(|text| !text.is_empty());
+        if let Some(image) = value("HOLDFAST_AGENT_IMAGE").filter(|_| !launched) {
+            return Ok(Some(Wanted::Image(image.to_owned())));
+        }
         let Some(url) = value("HOLDFAST_AGENT_URL") else { return Ok(None) };
         let sha256 = value("HOLDFAST_AGENT_SHA256").unwrap_or_default().to_ascii_lowercase();
         if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -43,22 +49,31 @@ impl Wanted {
 
     /// What stands for it: a version that failed is tried again when this changes.
     pub fn wish(&self) -> String {
-        let Wanted::Binary { url, sha256, signature } = self;
-        let signature = signature.as_deref().map(crate::settings::sha256).unwrap_or_default();
-        crate::settings::sha256(format!("{url} {sha256} {signature}").as_bytes())
+        let text = match self {
+            Wanted::Binary { url, sha256, signature } => {
+                let signature = signature.as_deref().map(crate::settings::sha256).unwrap_or_default();
+                format!("{url} {sha256} {signature}")
+            }
+            Wanted::Image(image) => image.clone(),
+        };
+        crate::settings::sha256(text.as_bytes())
     }
 
-    /// The SHA-256 of the binary, in hex.
-    pub fn sha256(&self) -> &str {
-        let Wanted::Binary { sha256, .. } = self;
-        sha256
+    /// What tells it from others: the SHA-256 of the binary in hex, the image's name.
+    pub fn identity(&self) -> &str {
+        match self {
+            Wanted::Binary { sha256, .. } => sha256,
+            Wanted::Image(image) => image,
+        }
     }
 
     /// What is to be done.
     pub fn job(&self) -> Job {
-        let Wanted::Binary { url, sha256, signature } = self.clone();
-        let wish = Some(self.wish());
-        Job { source: Source::Url(url), sha256: Some(sha256), signature, wish, offline: false }
+        let (source, sha256, signature) = match self.clone() {
+            Wanted::Binary { url, sha256, signature } => (Source::Url(url), Some(sha256), signature),
+            Wanted::Image(image) => (Source::Image(image), None, None),
+        };
+        Job { source, sha256, signature, wish: Some(self.wish()), offline: false }
     }
 }
 
@@ -68,7 +83,7 @@ mod tests {
 
     fn of(variables: &[(&str, &str)]) -> Result<Option<Wanted>, String> {
         let config = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Wanted::of(&config)
+        Wanted::of(&config, true)
     }
 
     #[test]
@@ -79,9 +94,17 @@ mod tests {
         for prefix in ["", "BALENA_", "RESIN_"] {
             let names = ["URL", "SHA256"].map(|name| format!("{prefix}HOLDFAST_AGENT_{name}"));
             let wanted = of(&[(&names[0], "https://x/h"), (&names[1], &sum)]).unwrap().unwrap();
-            assert_eq!(wanted.sha256(), "ab".repeat(32));
+            assert_eq!(wanted.identity(), "ab".repeat(32));
             assert_eq!(wanted.job().source, Source::Url("https://x/h".into()));
         }
+    }
+
+    #[test]
+    fn a_container_is_replaced_by_an_image_and_nothing_else_is() {
+        let config = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "x/agent:2".to_owned())).collect();
+        let image: BTreeMap<String, String> = config(&["RESIN_HOLDFAST_AGENT_IMAGE"]);
+        assert_eq!(Wanted::of(&image, false), Ok(Some(Wanted::Image("x/agent:2".into()))));
+        assert_eq!(Wanted::of(&image, true), Ok(None));
     }
 
     #[test]

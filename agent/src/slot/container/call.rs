@@ -28,6 +28,14 @@ pub struct EngineLink {
 }
 
 impl EngineLink {
+    /// Whether the engine has an image.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_image(&self, image: &str) -> Result<bool, SlotError> {
+        Ok(self.get(&format!("/images/{image}/json")).await?.is_some())
+    }
+
     /// Asks for an object; `None` when it is not there.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, SlotError> {
         self.call(Method::GET, path, None).await

@@ -49,7 +49,8 @@ fn forget_own_name(config: &mut Map<String, Value>, old: &Value) {
     if config.get("Hostname").and_then(Value::as_str) == short {
         config.remove("Hostname");
     }
-    let own_network = old["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
+    let own_network =
+        old["HostConfig"]["NetworkMode"].as_str().is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
     if own_network {
         // The engine refuses it there.
         config.remove("Hostname");
@@ -98,7 +99,11 @@ mod tests {
         }});
         let made = same_with(&old(), &image, "holdfast:2");
         assert_eq!(made["Image"], "holdfast:2");
-        assert_eq!((&made["Env"], &made["Cmd"]), (&json!(["RUST_LOG=debug"]), &json!(["run"])), "a command of the maker's own stays");
+        assert_eq!(
+            (&made["Env"], &made["Cmd"]),
+            (&json!(["RUST_LOG=debug"]), &json!(["run"])),
+            "a command of the maker's own stays"
+        );
         assert_eq!((made.get("Entrypoint"), made.get("Hostname")), (None, None));
         assert_eq!(made["Labels"], json!({ "a": "1" }));
         assert_eq!(made["HostConfig"], old()["HostConfig"]);

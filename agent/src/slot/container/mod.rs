@@ -18,7 +18,7 @@ mod stage;
 mod start;
 
 pub use call::EngineLink;
-pub use helper::help;
+pub use helper::{AskAgent, help};
 pub use start::{Helper, own_container, start_helper};
 
 /// Label of a helper: the id of the agent's container that is to be replaced.
@@ -27,6 +27,8 @@ const OF: &str = "io.holdfast.update.of";
 const IMAGE: &str = "io.holdfast.update.image";
 /// Label of a helper: the name of the agent's container.
 const NAME: &str = "io.holdfast.update.name";
+/// Label of a helper: when the engine starts the agent's container by itself.
+const RESTART: &str = "io.holdfast.update.restart";
 /// Label of a helper: schema version of the database before.
 const SCHEMA: &str = "io.holdfast.update.schema";
 /// Label of a helper: whether the cloud has to be reached.

@@ -50,8 +50,6 @@ pub(super) enum Step {
     StartNew,
     /// See how the new agent does.
     Judge,
-    /// It is kept: the old one gets another name.
-    Keep,
     /// It failed: it gets another name.
     Fail,
     /// The new one gets the agent's name.
@@ -111,7 +109,6 @@ mod tests {
                 Step::StartNew => *new = new.map(|new| Peer { running: true, started: true, ..new }),
                 Step::Judge if self.good => old.as_mut().unwrap().called = Called::Old,
                 Step::Judge | Step::Fail => new.as_mut().unwrap().called = Called::Failed,
-                Step::Keep => old.as_mut().unwrap().called = Called::Old,
                 Step::NameNew => new.as_mut().unwrap().called = Called::Agent,
                 Step::RemoveOld => *old = None,
                 Step::StopNew => new.as_mut().unwrap().running = false,
@@ -160,8 +157,14 @@ mod tests {
                 for new_called in [Called::New, Called::Failed, Called::Agent] {
                     for bits in 0..16_u8 {
                         let old = Peer { running: bits & 1 > 0, ..peer(old_called) };
-                        let new = Peer { called: new_called, running: bits & 2 > 0, started: bits & 4 > 0, restarts: u64::from(bits & 8) };
-                        let possible = (new.started || !new.running) && !(old_called == Called::Old && new_called == Called::Failed);
+                        let new = Peer {
+                            called: new_called,
+                            running: bits & 2 > 0,
+                            started: bits & 4 > 0,
+                            restarts: u64::from(bits & 8),
+                        };
+                        let possible =
+                            (new.started || !new.running) && !(old_called == Called::Old && new_called == Called::Failed);
                         if !possible || (new_called != Called::Failed && old_called == Called::Old && !new.running) {
                             continue;
                         }
