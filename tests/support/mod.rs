@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
 
+mod agent_image;
 mod archive;
 mod balena;
 mod bus;
@@ -26,6 +27,7 @@ mod supervised;
 mod target;
 mod tls;
 
+pub use agent_image::agent_image;
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use bus::Bus;
 pub use cloud::Cloud;

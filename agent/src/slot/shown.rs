@@ -38,12 +38,10 @@ impl Shown {
     /// What is wrong, in sentences.
     pub fn faults(&self) -> Vec<String> {
         let failed = self.slots.failed.as_ref().map(|failed| {
-            format!(
-                "version {} ({}) failed its trial: {}; it is not tried again until another one is asked for",
-                failed.version,
-                failed.sha256.get(..12).unwrap_or_default(),
-                failed.why
-            )
+            // A checksum is told by its beginning, an image by its name.
+            let shown = failed.sha256.get(..12).filter(|_| failed.sha256.len() == 64).unwrap_or(&failed.sha256);
+            let (version, why) = (&failed.version, &failed.why);
+            format!("version {version} ({shown}) failed its trial: {why}; it is not tried again until another one is asked for")
         });
         [self.fault.clone(), self.error.clone(), failed].into_iter().flatten().collect()
     }
