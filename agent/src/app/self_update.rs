@@ -1,13 +1,15 @@
 //! Looks after the agent's own version: proves itself when it is on trial, tells what became of the last attempt, and installs
 //! the version that is asked for. What changes the slots is in `slot`; the next start through the launcher acts on it.
 
-use std::path::{Path, PathBuf};
+mod install;
+mod trial;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_plan::target::{DeviceTarget, ImageRef};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::ended;
 use crate::clock::Clock;
@@ -16,18 +18,13 @@ use crate::engine::{Engine, RegistryAuth};
 use crate::events::{Event, Level};
 use crate::reconcile::{Phase, View};
 use crate::settings::{Settings, format_duration};
-use crate::slot::container::{EngineLink, Helper, own_container, start_helper};
-use crate::slot::{
-    Ask, Before, Folder, Ground, Job, Launched, Seen, Shown, SlotError, Slots, Source, Wanted, begin, keep_copy, missing, obtain,
-    own_sha256, put, settled_for,
-};
-use crate::store::{BackupInfo, Store, Task};
+use crate::slot::{Ask, Folder, Ground, Job, Launched, Shown, SlotError, Slots, Wanted, own_sha256};
+use crate::store::Store;
+use install::Begun;
 
 /// Finds the credentials of an image.
 type AuthFor = Arc<dyn Fn(&ImageRef) -> Option<RegistryAuth> + Send + Sync>;
 
-/// How long an update waits until nothing else is being done.
-const IDLE_PATIENCE: Duration = Duration::from_secs(600);
 /// An attempt that failed is made again after so long at first, and at most, each time twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
@@ -47,16 +44,6 @@ pub(super) struct Links {
     /// Hears that the agent is to be started anew, through the launcher.
     pub restart: Arc<Notify>,
     pub shutdown: watch::Receiver<bool>,
-}
-
-/// How an attempt began.
-enum Begun {
-    /// The next start is that of the version on trial.
-    OnTrial(Slots),
-    /// A helper does the rest.
-    HandedOver,
-    /// There was nothing to do: this image runs.
-    Runs(String),
 }
 
 /// The keeper of the agent's own version.
@@ -142,70 +129,6 @@ impl SelfUpdate {
     async fn start_anew(&self) {
         self.links.restart.notify_one();
         std::future::pending().await
-    }
-
-    fn is_on_trial(&self) -> bool {
-        let slot = self.slots.trial.as_ref().map(|trial| Launched::Slot(trial.binary.slot));
-        slot.is_some() && slot == self.launched
-    }
-
-    /// Waits until nothing is missing for a while, and keeps this version; `false` when the deadline comes first.
-    async fn prove(&mut self) -> bool {
-        let Some(trial) = self.slots.trial.clone() else { return true };
-        self.show(|shown| shown.doing = Some("on trial".into()));
-        log::info!("agent {} is on trial for {}", trial.binary.version, format_duration(self.deadline));
-        let end = Instant::now() + self.deadline;
-        let mut whole_since: Option<Instant> = None;
-        loop {
-            let missing = missing(trial.cloud, self.seen());
-            let now = Instant::now();
-            whole_since = if missing.is_empty() { whole_since.or(Some(now)) } else { None };
-            let kept_at = whole_since.map(|since| since + settled_for(self.deadline));
-            if kept_at.is_some_and(|at| at <= now) {
-                return self.keep_it(&trial.binary.version);
-            }
-            if now >= end {
-                self.give_up(&missing.join(" and "));
-                return false;
-            }
-            tokio::select! {
-                _ = self.links.view.changed() => {}
-                _ = self.links.cloud.changed() => {}
-                () = sleep_until(kept_at.unwrap_or(end)) => {}
-            }
-        }
-    }
-
-    fn seen(&self) -> Seen {
-        let view = self.links.view.borrow();
-        let cloud = self.links.cloud.borrow();
-        let away = matches!(view.phase, Phase::Starting | Phase::EngineAway { .. });
-        Seen { engine: view.engine.is_some() && !away, cloud: cloud.endpoint.is_empty() || cloud.last_poll_boot_ms.is_some() }
-    }
-
-    fn keep_it(&mut self, version: &str) -> bool {
-        let kept = self.slots.clone().trial_kept();
-        if let Err(error) = self.ground.folder.store(&kept) {
-            // It works, but a start would count against it: it is tried to keep it again after that.
-            self.say(Level::Error, format!("agent {version} proved itself, but that cannot be noted: {error}"));
-            return true;
-        }
-        self.slots = kept;
-        self.ground.folder.remove_copy();
-        self.show(|shown| shown.doing = None);
-        self.say(Level::Info, format!("agent {version} proved itself and is kept"));
-        true
-    }
-
-    fn give_up(&mut self, missing: &str) {
-        let why = format!("within {} {missing}", format_duration(self.deadline));
-        let Some(trial) = &mut self.slots.trial else { return };
-        trial.verdict = Some(why.clone());
-        let version = trial.binary.version.clone();
-        if let Err(error) = self.ground.folder.store(&self.slots) {
-            log::error!("{error}");
-        }
-        self.say(Level::Error, format!("agent {version} is not kept: {why}; the version before it is started again"));
     }
 
     /// Says what the launcher or the version before left to be said, once.
@@ -337,83 +260,6 @@ impl SelfUpdate {
         self.show(|shown| (shown.doing, shown.error) = (None, Some(text)));
     }
 
-    async fn install(&self, job: Job) -> Result<Begun, SlotError> {
-        if let Source::Image(image) = &job.source {
-            return self.replace_container(image, &job).await;
-        }
-        if self.launched.is_none() {
-            return Err(refused("this agent was not started by holdfast launch, so nothing would start another version"));
-        }
-        if self.slots.trial.is_some() {
-            return Err(refused("a version waits for its trial already"));
-        }
-        self.show(|shown| (shown.doing, shown.error) = (Some(format!("obtaining {}", job.source)), None));
-        let candidate = obtain(&self.ground, &job, self.slots.free()).await?;
-        if self.slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
-            return Err(refused("it is what runs already"));
-        }
-        self.show(|shown| shown.doing = Some("waiting until nothing else is being done".into()));
-        self.idle().await.ok_or_else(|| refused("the engine is away or steps keep running, and that is no time for it"))?;
-        self.show(|shown| shown.doing = Some("making a copy of the database".into()));
-        let (slots, slot) = put(&self.ground.folder, self.slots.clone(), &candidate)?;
-        let copy = self.copy_database().await?;
-        let cloud = self.reaches_cloud(&job);
-        let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
-        begin(&self.ground.folder, slots, slot, &candidate, before).map(Begun::OnTrial)
-    }
-
-    /// Leaves the replacement of this agent's container to a helper.
-    async fn replace_container(&self, image: &str, job: &Job) -> Result<Begun, SlotError> {
-        let engine = self.links.view.borrow().engine.clone();
-        let socket = engine.and_then(|engine| engine.address.strip_prefix("unix://").map(PathBuf::from));
-        let link = EngineLink { socket: socket.ok_or_else(|| refused("the engine has not answered yet"))? };
-        let own = own_container(&link).await?;
-        if own["Config"]["Image"] == image {
-            return Ok(Begun::Runs(image.to_owned()));
-        }
-        self.show(|shown| (shown.doing, shown.error) = (Some(format!("pulling {image}")), None));
-        let reference: ImageRef = image.parse().map_err(|_| refused(&format!("{image} is no name of an image")))?;
-        let auth = (self.links.auth_for)(&reference);
-        let pulled = self.links.engine.pull(&reference, auth.as_ref(), Arc::new(|_| {})).await;
-        if let Err(error) = pulled {
-            // An image that was loaded by hand is in no registry.
-            let there = link.has_image(image).await?;
-            there.then_some(()).ok_or_else(|| refused(&error.to_string()))?;
-        }
-        self.idle().await.ok_or_else(|| refused("steps keep running, and that is no time for it"))?;
-        let copy = self.copy_database().await?;
-        self.ground.folder.store(&self.slots)?;
-        keep_copy(Path::new(&copy.path), &self.ground.folder.copy())?;
-        let cloud = self.reaches_cloud(job);
-        let helper = Helper { image: image.to_owned(), schema: copy.schema, cloud, wish: job.wish.clone() };
-        start_helper(&link, &own, &helper).await?;
-        self.show(|shown| shown.doing = Some(format!("a helper replaces this container by {image}")));
-        Ok(Begun::HandedOver)
-    }
-
-    async fn copy_database(&self) -> Result<BackupInfo, SlotError> {
-        let done = self.links.store.upkeep(Task::Backup { only_if_changed: true }).await;
-        let done = done.map_err(|error| refused(&format!("no copy of the database could be made ({error})")))?;
-        let copy = done.backups.into_iter().next().ok_or_else(|| refused("no copy of the database was made"))?;
-        crate::slot::point("the database is copied");
-        Ok(copy)
-    }
-
-    /// Whether the cloud is reached now, so that the next version has to reach it as well.
-    fn reaches_cloud(&self, job: &Job) -> bool {
-        let cloud = self.links.cloud.borrow();
-        !job.offline && !cloud.endpoint.is_empty() && cloud.last_poll_boot_ms.is_some() && cloud.poll_error.is_none()
-    }
-
-    /// Waits until no step runs on an engine that answers.
-    async fn idle(&self) -> Option<()> {
-        let mut view = self.links.view.clone();
-        let idle = |view: &Arc<View>| {
-            view.doing.is_empty() && !matches!(view.phase, Phase::Starting | Phase::Applying | Phase::EngineAway { .. })
-        };
-        timeout(IDLE_PATIENCE, view.wait_for(idle)).await.ok()?.ok().map(drop)
-    }
-
     fn show(&self, change: impl FnOnce(&mut Shown)) {
         self.links.shown.send_modify(|shown| {
             let mut next = Shown::clone(shown);
@@ -434,10 +280,6 @@ impl SelfUpdate {
         // Nobody listening is fine.
         let _ = self.links.events.send(event);
     }
-}
-
-fn refused(message: &str) -> SlotError {
-    SlotError { object: "self-update".into(), message: message.to_owned() }
 }
 
 /// Ends when the variables ask for something else than what is being installed because of them; never for a person's wish.
