@@ -7,10 +7,9 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, binary, check, ids, unique, wait_for};
+use support::{Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, unique, wait_for};
 
 const COMPOSE: &str = include_str!("../os-overlay/etc/holdfast/compose.yaml");
 
@@ -72,33 +71,6 @@ fn the_compose_file_says_what_it_should() {
     assert!(volumes.contains(&"holdfast-data:/data") && compose["volumes"].get("holdfast-data").is_some());
     let locks = "/tmp/balena-supervisor";
     assert!(volumes.contains(&format!("{locks}:{locks}").as_str()), "applications get it mounted by this path");
-}
-
-/// An image with the built binary and the libraries it is linked with, and nothing else.
-fn agent_image(engine: &Engine) -> String {
-    let root = tempfile::tempdir().unwrap();
-    let place = |path: &str| {
-        let there = root.path().join(path.trim_start_matches('/'));
-        std::fs::create_dir_all(there.parent().unwrap()).unwrap();
-        there
-    };
-    let own = place("/usr/bin/holdfast");
-    std::fs::copy(binary(), &own).unwrap();
-    // A debug build is large; where it cannot be stripped it is taken as it is.
-    let _ = Command::new("strip").arg(&own).status();
-    let libraries = Command::new("ldd").arg(binary()).output().unwrap();
-    for word in String::from_utf8_lossy(&libraries.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
-        std::fs::copy(word, place(word)).unwrap();
-    }
-    std::fs::create_dir(root.path().join("tmp")).unwrap();
-    let tar = Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).output().unwrap();
-    assert!(tar.status.success());
-    let name = format!("holdfast-test-{}", unique());
-    let change = "ENTRYPOINT%20%5B%22%2Fusr%2Fbin%2Fholdfast%22%5D";
-    let path = format!("/images/create?fromSrc=-&repo={name}&tag=made&changes={change}");
-    let made = engine.try_call("POST", &path, &tar.stdout).unwrap();
-    assert!(made.status == 200 && !made.text().contains("errorDetail"), "{}", made.text());
-    format!("{name}:made")
 }
 
 /// A device whose agent is a container, beside the app it looks after.
@@ -236,7 +208,7 @@ fn its_data_outlives_the_container_and_moves_both_ways() {
     assert!(site.device.stop().0.success());
     // From the container's network the cloud cannot be reached: all it knows is what it kept.
     let folder = site.device.path("data").to_str().unwrap().to_owned();
-    let image = agent_image(&engine);
+    let image = agent_image(&engine, Path::new(&binary()), &[]);
     let _image = Cleared(&engine, format!("/images/{image}?force=1"));
     let volume = format!("holdfast-data-{}", unique());
     let _volume = Cleared(&engine, format!("/volumes/{volume}"));

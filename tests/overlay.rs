@@ -7,7 +7,7 @@ mod support;
 
 use support::{Machine, long_run, machine_install};
 
-const UNITS: [&str; 3] = ["holdfast.service", "data.mount", "mnt-data.mount"];
+const UNITS: [&str; 4] = ["holdfast.service", "data.mount", "mnt-data.mount", "holdfast-update.timer"];
 
 /// A script over the root after the overlay was laid into it.
 fn installed(machine: &Machine, script: &str) -> String {

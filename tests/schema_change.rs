@@ -1,28 +1,11 @@
 //! Two agents of different schema versions on one data directory: the one cargo built, and one with a step more (feature
 //! `test-migration`), as before and after an update of the agent.
-//!
-//! The second one is built here, in the same target folder, so that only the agent itself is compiled once more: a good
-//! minute on a small machine, nothing when it was built before.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use support::{App, Cloud, Device, Release, Service, binary, check, wait_for};
-
-/// Builds the agent of the next schema version.
-fn next_agent() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_holdfast")).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--offline", "-p", "holdfast", "--bin", "holdfast-next", "--features", "test-migration"]);
-    build.arg("--target-dir").arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    folder.join("holdfast-next")
-}
+use support::{App, Cloud, Device, Release, Service, binary, check, next_agent, wait_for};
 
 fn schema(device: &Device) -> u64 {
     device.get("/v3/status").json()["database"]["schema"].as_u64().unwrap()

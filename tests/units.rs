@@ -41,7 +41,8 @@ fn restarts(booted: &Booted) -> u32 {
 #[test]
 fn systemd_finds_nothing_wrong_and_little_exposed() {
     let Some(machine) = Machine::debian() else { return };
-    let units = "/usr/lib/systemd/system/{holdfast.service,data.mount,mnt-data.mount}";
+    let units =
+        "/usr/lib/systemd/system/{holdfast.service,data.mount,mnt-data.mount,holdfast-update.service,holdfast-update.timer}";
     let shown = machine.run(&format!(
         "{} >&2; chroot \"$MACHINE\" systemd-analyze verify --man=no --recursive-errors=yes {units}",
         machine_install()

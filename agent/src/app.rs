@@ -8,8 +8,10 @@ mod local_mode;
 mod parts;
 mod picture;
 mod record;
+mod self_update;
 mod service;
 mod upkeep;
+mod wires;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -33,15 +35,10 @@ use crate::reconcile::{Channels, Reconciler, TargetInForce};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store, target_source};
 use crate::telemetry::Statistics;
+use wires::{QUEUE, Shown, Wires};
 
 /// How long the loops have to end once the agent is asked to: the step in flight gets 10 s of it.
 const END_LIMIT: Duration = Duration::from_secs(12);
-
-/// Requests that may wait for a loop; more are told to come again.
-const QUEUE: usize = 16;
-
-/// Events a slow reader may fall behind by.
-const EVENTS: usize = 256;
 
 /// Why the agent ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +47,8 @@ pub enum Ending {
     Asked,
     /// The database has to be opened anew, and with it everything that was read from it: run it again.
     Reopen,
+    /// Another version of the agent is to be started, through the launcher.
+    Replaced,
     /// config.json speaks of another identity or cloud than at the start: run it again with that.
     Changed,
 }
@@ -92,11 +91,12 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let targets = local_mode::Targets::load(in_force.clone(), &source, &uuid, store.clone()).await;
     let wires = Wires::new(&settings, targets.in_force(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
+    let (restart, update) = self_update::spawn(&mut loops, &wires, &settings, &tools);
     let statistics = Statistics::new(settings.stats_interval, settings.stats_retention);
     loops.spawn(parts::sampler(&settings, statistics.clone(), &tools, wires.view.subscribe(), wires.shutdown.subscribe()).run());
     let listening = watch::Sender::default();
     let calls = cloud.as_ref().map(|links| links.cloud.clone());
-    let shown = Shown { calls, statistics, listening: listening.subscribe() };
+    let shown = Shown { calls, statistics, listening: listening.subscribe(), update };
     let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, shown);
     let places = TcpPlaces {
         asked: settings.listen,
@@ -131,6 +131,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         name = signals.next() => { log::info!("{name}: ending, containers go on"); (false, Ending::Asked) }
         Ok(_) = reopen.wait_for(|wanted| *wanted) => (false, Ending::Reopen),
         () = anew.notified() => (false, Ending::Changed),
+        () = restart.notified() => (false, Ending::Replaced),
         _ = loops.join_next() => (true, Ending::Asked),
     };
     manager.stopping();
@@ -141,77 +142,10 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         loops.shutdown().await;
     }
     anyhow::ensure!(!ended_alone, "a part of the agent ended by itself; the service manager starts it again");
-    if ending != Ending::Asked {
+    if matches!(ending, Ending::Reopen | Ending::Changed) {
         tokio::time::sleep(REOPEN_PAUSE).await;
     }
     Ok(ending)
-}
-
-/// The channels between the loops.
-struct Wires {
-    target: watch::Sender<Option<TargetInForce>>,
-    requests: (mpsc::Sender<crate::reconcile::Request>, mpsc::Receiver<crate::reconcile::Request>),
-    local: (mpsc::Sender<api::LocalTarget>, mpsc::Receiver<api::LocalTarget>),
-    tags: (mpsc::Sender<crate::cloud::TagChange>, mpsc::Receiver<crate::cloud::TagChange>),
-    polls: (mpsc::Sender<crate::cloud::PollNow>, mpsc::Receiver<crate::cloud::PollNow>),
-    view: watch::Sender<Arc<crate::reconcile::View>>,
-    cloud_view: watch::Sender<CloudView>,
-    timing: watch::Sender<Timing>,
-    events: broadcast::Sender<Event>,
-    tick: Arc<AtomicI64>,
-    tick_every: Duration,
-    shutdown: watch::Sender<bool>,
-    /// What happened before there was anybody to tell.
-    news: Vec<Event>,
-    /// Everything has to begin anew with what config.json says now.
-    anew: Arc<Notify>,
-}
-
-impl Wires {
-    fn new(
-        settings: &Settings,
-        target: Option<TargetInForce>,
-        clock: &dyn Clock,
-        tick_every: Duration,
-        news: Vec<Event>,
-    ) -> Wires {
-        Wires {
-            target: watch::Sender::new(target),
-            requests: mpsc::channel(QUEUE),
-            local: mpsc::channel(1),
-            tags: mpsc::channel(QUEUE),
-            polls: mpsc::channel(QUEUE),
-            view: watch::Sender::new(Arc::default()),
-            cloud_view: watch::Sender::new(CloudView::default()),
-            timing: watch::Sender::new(Timing::from(settings)),
-            events: broadcast::Sender::new(EVENTS),
-            tick: Arc::new(AtomicI64::new(clock.now().boot_ms)),
-            tick_every,
-            shutdown: watch::Sender::new(false),
-            news,
-            anew: Arc::default(),
-        }
-    }
-
-    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools, shown: Shown) -> ApiState {
-        ApiState {
-            identity,
-            view: self.view.subscribe(),
-            cloud: self.cloud_view.subscribe(),
-            tick: self.tick.clone(),
-            poll: self.polls.0.clone(),
-            requests: self.requests.0.clone(),
-            local: self.local.0.clone(),
-            tags: self.tags.0.clone(),
-            calls,
-            host: tools.host.clone(),
-            engine: tools.engine.clone(),
-            store: tools.store.clone(),
-            clock: tools.clock.clone(),
-            statistics: shown.statistics,
-            listening: shown.listening,
-        }
-    }
 }
 
 fn spawn_loops(

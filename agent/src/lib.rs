@@ -26,7 +26,7 @@
 //!
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
-//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import` ›
+//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import`, `slot` ›
 //! `telemetry` › `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
@@ -48,6 +48,7 @@ pub mod registry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod settings;
+pub mod slot;
 pub mod store;
 pub mod telemetry;
 pub mod usage;

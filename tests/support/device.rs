@@ -48,6 +48,8 @@ pub struct Device {
     program: Vec<OsString>,
     /// What the agent is started through, for example as another user.
     through: Vec<&'static str>,
+    /// The verb that starts it.
+    verb: &'static str,
     agent: Option<Child>,
 }
 
@@ -79,7 +81,8 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, run: None, environment, program: vec![binary()], through: Vec::new(), agent: None }
+        let (uuid, program) = (unique_uuid(), vec![binary()]);
+        Device { uuid, dir, run: None, environment, program, through: Vec::new(), verb: "run", agent: None }
     }
 
     /// Another program than the one under test, with what runs it.
@@ -168,6 +171,25 @@ impl Device {
         self.through = command.to_vec();
     }
 
+    /// Has the agent started by the launcher from now on.
+    pub fn launch(&mut self) {
+        self.verb = "launch";
+    }
+
+    /// Whether the agent was started and not found to have ended.
+    pub fn runs(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// How the agent ended, if it did since somebody asked last.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.agent.as_mut()?.try_wait().ok().flatten();
+        if status.is_some() {
+            self.agent = None;
+        }
+        status
+    }
+
     /// A path in the device's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -196,7 +218,7 @@ impl Device {
         let log = File::options().create(true).append(true).open(self.path("agent.log")).expect("a log file");
         // The agent must not outlive a test process that is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg("run");
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.through).args(&self.program).arg(self.verb);
         self.equip(&mut command);
         let stderr = log.try_clone().expect("a second handle of the log");
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));

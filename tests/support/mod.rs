@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
 
+mod agent_image;
 mod archive;
 mod balena;
 mod bus;
@@ -13,31 +14,38 @@ mod cloud;
 mod containers;
 mod device;
 mod engine;
+mod files;
 mod flashed;
 mod history;
 mod http;
 mod images;
 mod machine;
+mod next_agent;
 mod series;
 mod site;
+mod supervised;
 mod target;
 mod tls;
 mod wire;
 
+pub use agent_image::agent_image;
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
 pub use device::{Answer, Device, binary, pss_mib};
 pub use engine::{Engine, seconds_now};
+pub use files::Files;
 pub use flashed::{Cut, FLEET_KEY, Flashed};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
 pub use http::{Response, request};
 pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
+pub use next_agent::next_agent;
 pub use series::Series;
 pub use site::Site;
+pub use supervised::{Supervised, slots};
 pub use target::{App, Release, Service, device_target};
 pub use tls::{Certificates, TlsFront};
 pub use wire::{Kept, Way, free_port, request};

@@ -17,6 +17,8 @@
 //! | `actions`, `app_details` | handlers of one app: restart, purge, stop, start; what it is made of |
 //! | `local` | the device's own target, for local mode |
 //! | `keys` | handlers of the API's own keys |
+//! | `agent` | the agent's own version |
+//! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
@@ -27,6 +29,7 @@
 
 mod access;
 mod actions;
+mod agent;
 mod answer;
 mod app_details;
 mod body;

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::host::Host;
 use crate::reconcile::{Request, View};
 use crate::settings::SettingFault;
+use crate::slot::UpdateLink;
 use crate::store::Store;
 use crate::telemetry::Statistics;
 
@@ -66,6 +67,8 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// Where it listens over TCP.
     pub listening: watch::Receiver<Listening>,
+    /// The agent's own version: what is shown of it, and who is asked for another.
+    pub update: UpdateLink,
 }
 
 impl ApiState {

@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
 use super::{ApiState, Limits, transfer};
-use super::{actions, app_details, device, host, keys, local, metrics, stats, upkeep, v1, v2, v3};
+use super::{actions, agent, app_details, device, host, keys, local, metrics, stats, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 12] = [
+    let groups: [&'static [Route]; 13] = [
         &v1::ROUTES,
         &v2::ROUTES,
         &v3::ROUTES,
@@ -54,6 +54,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         &device::ROUTES,
         &local::ROUTES,
         &keys::ROUTES,
+        &agent::ROUTES,
     ];
     groups.into_iter().flatten()
 }

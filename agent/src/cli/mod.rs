@@ -14,6 +14,7 @@ mod exit;
 mod healthy;
 mod host_config;
 mod key;
+mod launch;
 mod lock;
 #[cfg(feature = "sandbox")]
 mod man;
@@ -21,6 +22,7 @@ mod output;
 mod plan;
 mod render;
 mod run;
+mod self_update;
 #[cfg(feature = "sandbox")]
 mod simulate;
 mod stats;
@@ -97,6 +99,10 @@ enum Command {
     Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
+    /// Replace the agent itself, with a way back: the new version has to prove itself.
+    SelfUpdate(Box<self_update::SelfUpdateArgs>),
+    /// Start the version of the agent that is to run: what a service manager starts.
+    Launch(launch::LaunchArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
     /// Print a shell's completion script.
@@ -113,6 +119,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return exit::usage(&usage),
     };
+    // It turns into another program: nothing of this one is to be under way.
+    if let Command::Launch(args) = cli.command {
+        return exit::code(launch::run(args));
+    }
     // One thread: the agent waits, it does not compute.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -145,6 +155,8 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Data(command) => data::run(command),
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
+        Command::SelfUpdate(args) => Box::pin(self_update::run(*args)).await,
+        Command::Launch(args) => launch::run(args),
         Command::Version(args) => version::run(args),
         #[cfg(feature = "sandbox")]
         Command::Completions(args) => completions::run(args),
@@ -213,6 +225,13 @@ mod tests {
             "volume backup 5_data --force",
             "volume restore 5_data data.tar.gz --force",
             "data move /data /mnt/volume",
+            "self-update /tmp/holdfast --sha256 00 --signature /tmp/sig --offline",
+            "self-update https://example.com/holdfast --json",
+            "self-update --image registry.example.com/holdfast:2",
+            "self-update --check",
+            "self-update --show",
+            "launch",
+            "launch --data-dir /d --unknown",
             "version --json",
             #[cfg(feature = "sandbox")]
             "completions bash",

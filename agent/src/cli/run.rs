@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::{self, Ending};
 use crate::log_output;
 use crate::settings::{Flags, Settings};
+use crate::slot::{self, Launched};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -15,10 +16,16 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log_output::start();
+    let mut guarded = false;
     loop {
         let (settings, faults) = Settings::load(&args.flags, |name| std::env::var(name).ok())?;
+        if let (false, Some(Launched::Slot(own))) = (guarded, Launched::from_environment()) {
+            slot::guard(&settings.data_dir, own, settings.update_deadline);
+            guarded = true;
+        }
         match Box::pin(app::run(settings, faults)).await? {
             Ending::Asked => return Ok(ExitCode::SUCCESS),
+            Ending::Replaced => return Ok(ExitCode::from(slot::RESTART)),
             Ending::Changed => log::warn!("starting anew with config.json as it is now"),
             Ending::Reopen => log::warn!("starting anew with the database as it is now"),
         }

@@ -7,7 +7,7 @@ use super::kinds::Checked;
 
 /// Decodes the value into PEM text that holds at least one certificate. PEM as it is, is taken too.
 pub(super) fn root_certificates(text: &str) -> Checked<String> {
-    let pem = if text.contains("-----BEGIN ") { Some(text.to_owned()) } else { decode_base64(text) };
+    let pem = if text.contains("-----BEGIN ") { Some(text.to_owned()) } else { decoded_text(text) };
     let holds_some = |pem: &String| {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
         certificates.is_ok_and(|found| !found.is_empty())
@@ -15,8 +15,12 @@ pub(super) fn root_certificates(text: &str) -> Checked<String> {
     pem.filter(holds_some).ok_or_else(|| "certificates in PEM, encoded in base64".to_owned())
 }
 
-/// Standard base64 with or without padding and line breaks, to UTF-8. Ten lines are less than a crate.
-fn decode_base64(text: &str) -> Option<String> {
+fn decoded_text(text: &str) -> Option<String> {
+    String::from_utf8(decode_base64(text)?).ok()
+}
+
+/// Standard base64 with or without padding and line breaks. Ten lines are less than a crate.
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0_u32, 0_u32);
     for byte in text.trim_end().trim_end_matches('=').bytes().filter(|b| !b.is_ascii_whitespace()) {
         let six = match byte {
@@ -34,7 +38,7 @@ fn decode_base64(text: &str) -> Option<String> {
             bits &= (1 << count) - 1;
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -45,10 +49,10 @@ mod tests {
     fn base64_as_everybody_writes_it() {
         for (text, plain) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9v\nYmFy\n", "foobar"), ("Zm8", "fo")]
         {
-            assert_eq!(decode_base64(text).as_deref(), Some(plain), "{text}");
+            assert_eq!(decoded_text(text).as_deref(), Some(plain), "{text}");
         }
         assert_eq!(decode_base64("Zm9*"), None);
-        assert_eq!(decode_base64("/w=="), None, "not UTF-8");
+        assert_eq!((decoded_text("/w=="), decode_base64("/w==")), (None, Some(vec![0xff])), "not UTF-8");
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub struct Flags {
     /// How long backups are kept [env: HOLDFAST_BACKUP_AGE] [default: 30d]
     #[arg(long, value_name = "DURATION")]
     pub backup_age: Option<String>,
+    /// Public key that updates of the agent are signed with [env: HOLDFAST_UPDATE_KEY] [default: /etc/holdfast/update.pub]
+    #[arg(long, value_name = "FILE")]
+    pub update_key: Option<String>,
+    /// How long a new version of the agent has to prove itself [env: HOLDFAST_UPDATE_DEADLINE] [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub update_deadline: Option<String>,
 }
 
 #[cfg(test)]
@@ -79,6 +85,8 @@ mod tests {
             "backup-interval",
             "backup-keep",
             "backup-age",
+            "update-key",
+            "update-deadline",
         ];
         let line = names.iter().fold(vec!["holdfast".to_owned()], |mut line, name| {
             line.extend([format!("--{name}"), format!("<{name}>")]);

@@ -19,6 +19,7 @@ mod permissive;
 mod secret;
 mod whole_file;
 
+pub(crate) use certificates::decode_base64;
 pub use cloud::{CloudSettings, LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL};
 pub use config_json::{ConfigFile, ConfigFileError};
 pub use duration::{format_duration, parse_duration};
@@ -79,6 +80,10 @@ pub struct Settings {
     pub stats_retention: Duration,
     /// Address of the host's D-Bus.
     pub system_bus: String,
+    /// Where the public key lies that updates of the agent are signed with; `None` is the usual place, where none need lie.
+    pub update_key: Option<PathBuf>,
+    /// How long a new version of the agent has to prove itself, 5 s to a day.
+    pub update_deadline: Duration,
     /// The cloud, from config.json.
     pub cloud: CloudSettings,
     /// Manage only objects that carry this value in the label `io.holdfast.scope`, and give it to what is made: the demo's
@@ -112,6 +117,8 @@ impl Default for Settings {
             stats_interval: Duration::from_secs(60),
             stats_retention: 30 * DAY,
             system_bus: "unix:path=/run/dbus/system_bus_socket".into(),
+            update_key: None,
+            update_deadline: Duration::from_secs(300),
             cloud: CloudSettings::default(),
             scope: None,
         }
@@ -130,6 +137,7 @@ impl Settings {
             .with_times(flags, &given)?
             .with_backups(flags, &given)?
             .with_statistics(&given)?;
+        settings.take_update(flags, &given)?;
         settings.engine = given.get(Some(("--engine", &flags.engine)), "DOCKER_HOST", engine_address)?.map(|(value, _)| value);
         settings.listen =
             given.get(Some(("--listen", &flags.listen)), "HOLDFAST_LISTEN", listen_address)?.map(|(value, _)| value);
@@ -230,6 +238,15 @@ impl Settings {
             stats_retention: retention.map_or(self.stats_retention, |(value, _)| value),
             ..self
         })
+    }
+
+    fn take_update(&mut self, flags: &Flags, given: &Given) -> Result<(), SettingsError> {
+        let key = given.get(Some(("--update-key", &flags.update_key)), "HOLDFAST_UPDATE_KEY", absolute_path)?;
+        self.update_key = key.map(|(value, _)| value);
+        let flag = ("--update-deadline", &flags.update_deadline);
+        let between = duration_between(Duration::from_secs(5), DAY);
+        self.update_deadline = given.or(flag, "HOLDFAST_UPDATE_DEADLINE", between, self.update_deadline)?;
+        Ok(())
     }
 
     fn take_config_json(&mut self) -> Vec<SettingFault> {

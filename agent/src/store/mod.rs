@@ -48,7 +48,7 @@ pub use error::StoreError;
 pub use flash::{Writes, Written, WrittenOnDay};
 pub use inline::{InlineFailure, InlineStore};
 pub use interface::{BackupInfo, Done, Figures, Snapshot, SnapshotKind, Store, StoreHealth};
-pub use offline::{revert_to, work_on_file};
+pub use offline::{lay_ready, revert_to, schema_of, work_on_file};
 pub use open::APPLICATION_ID;
 pub use outcome::{Outcome, Recovery};
 pub use place::Place;

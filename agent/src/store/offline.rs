@@ -74,6 +74,27 @@ pub fn revert_to(place: &Place, target: u32, now: Now) -> Result<Done, StoreErro
     Ok(Done { backups: vec![copy], ..Done::well(text) })
 }
 
+/// The schema version of a database that nobody has open.
+///
+/// # Errors
+/// When there is none or it cannot be read.
+pub fn schema_of(database: &Path) -> Result<u32, StoreError> {
+    present_at(database)?;
+    open::connect_to_read(database)
+        .and_then(|connection| version(&connection))
+        .map_err(|error| StoreError::sqlite(database, &error))
+}
+
+/// Lays a verified copy ready for whichever agent opens the database next, whatever schema version this one knows: it puts it
+/// in and sets the present one aside. Whoever asks for it holds the data directory.
+///
+/// # Errors
+/// When the copy does not pass its check, or there is no room for it.
+pub fn lay_ready(place: &Place, copy: &Path) -> Result<(), StoreError> {
+    upkeep::verify(copy)?;
+    upkeep::lay_ready(place, copy)
+}
+
 /// Not by making the data directory: a wrong path is to be said.
 fn take(place: &Place) -> Result<DataLock, StoreError> {
     if !place.data_dir.is_dir() {
@@ -83,7 +104,10 @@ fn take(place: &Place) -> Result<DataLock, StoreError> {
 }
 
 fn present(place: &Place) -> Result<(), StoreError> {
-    let file: &Path = &place.database;
+    present_at(&place.database)
+}
+
+fn present_at(file: &Path) -> Result<(), StoreError> {
     if file.is_file() {
         Ok(())
     } else {

@@ -80,25 +80,35 @@ pub(super) fn list(place: &Place) -> Result<Done, StoreError> {
 /// Verifies a copy and lays it ready, durable: whoever opens the database next puts it in and sets the present one aside.
 pub(super) fn prepare_restore(place: &Place, file: &Path) -> Result<Done, StoreError> {
     let found = backup::find(place, file);
-    let schema = backup::verify(&found)
-        .map_err(|why| StoreError::failed(&found, format!("it cannot be restored: {why}; the database is as it was")))?;
+    let schema = verify(&found)?;
     if schema as usize > MIGRATIONS.len() {
         let known = MIGRATIONS.len();
         let message =
             format!("it has schema version {schema}, this agent knows {known}: start the newer agent and restore it there");
         return Err(StoreError::failed(&found, message));
     }
-    let ready = beside(&place.database, ".restore.new");
-    backup::fetch(&found, &ready)?;
-    let waiting = place.waiting();
-    let laid = fs::rename(&ready, &waiting).and_then(|()| sync_folder(place.folder()));
-    laid.map_err(|error| StoreError::io(&waiting, "it cannot be put in its place", &error))?;
+    lay_ready(place, &found)?;
     Ok(Done::well(format!(
         "{} takes the place of {}; that one is kept in {}",
         found.display(),
         place.database.display(),
         place.damaged().display()
     )))
+}
+
+/// What a copy's schema version is; a copy that does not pass its check is not restored.
+pub(super) fn verify(copy: &Path) -> Result<u32, StoreError> {
+    let refused = |why| StoreError::failed(copy, format!("it cannot be restored: {why}; the database is as it was"));
+    backup::verify(copy).map_err(refused)
+}
+
+/// Lays a verified copy ready, durable.
+pub(super) fn lay_ready(place: &Place, copy: &Path) -> Result<(), StoreError> {
+    let ready = beside(&place.database, ".restore.new");
+    backup::fetch(copy, &ready)?;
+    let waiting = place.waiting();
+    let laid = fs::rename(&ready, &waiting).and_then(|()| sync_folder(place.folder()));
+    laid.map_err(|error| StoreError::io(&waiting, "it cannot be put in its place", &error))
 }
 
 fn vacuum(connection: &Connection, place: &Place) -> rusqlite::Result<Done> {

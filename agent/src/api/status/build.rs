@@ -156,6 +156,12 @@ fn unsupported(view: &View) -> Vec<UnsupportedRow> {
     rows
 }
 
+fn faults(state: &ApiState, view: &View) -> Vec<FaultRow> {
+    let of_agent = state.update.shown.borrow().faults();
+    let of_agent = of_agent.iter().map(|message| fault_row("agent", message));
+    view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).chain(of_agent).collect()
+}
+
 fn fault_row(subject: &str, message: &str) -> FaultRow {
     FaultRow { subject: subject.into(), message: message.into() }
 }

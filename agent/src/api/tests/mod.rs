@@ -172,6 +172,7 @@ impl Given {
             statistics: self.statistics,
             clock: Arc::new(FixedClock),
             listening: watch::Sender::default().subscribe(),
+            update: crate::slot::UpdateLink::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state.clone(), self.limits, async {

@@ -1,0 +1,86 @@
+//! How the agent finds itself in the engine, and leaves its replacement to a helper.
+
+use serde_json::{Map, Value, json};
+
+use super::super::error::SlotError;
+use super::call::EngineLink;
+use super::copy::helper_of;
+use super::stage::Called;
+use super::{CLOUD, IMAGE, NAME, OF, RESTART, SCHEMA, WISH};
+
+/// What a helper has to know.
+#[derive(Clone, Debug)]
+pub struct Helper {
+    /// The new image; the engine has it.
+    pub image: String,
+    /// Schema version of the database before.
+    pub schema: u32,
+    /// Whether the cloud has to be reached.
+    pub cloud: bool,
+    /// What stands for the device variables that ask for it.
+    pub wish: Option<String>,
+}
+
+/// The container this process is in, as its engine shows it.
+///
+/// # Errors
+/// When it is in none of this engine's, or the engine does not answer.
+pub async fn own_container(link: &EngineLink) -> Result<Value, SlotError> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let nowhere = || SlotError::of("self-update", "this agent is no container of its engine, so it has no image to be replaced");
+    let id = id_in(&mounts).ok_or_else(nowhere)?;
+    link.get(&format!("/containers/{id}/json")).await?.ok_or_else(nowhere)
+}
+
+/// The id in the path of a file that an engine mounts into each of its containers.
+fn id_in(mounts: &str) -> Option<String> {
+    let own = mounts.lines().filter(|line| {
+        let target = line.split(' ').nth(4);
+        ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"].iter().any(|file| target == Some(*file))
+    });
+    let id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    own.filter_map(|line| line.split(' ').nth(3)?.split('/').find(id)).map(str::to_owned).next()
+}
+
+/// Starts a helper that replaces this container. It stops the agent when it is time.
+///
+/// # Errors
+/// What the engine answered; nothing changed then.
+pub async fn start_helper(link: &EngineLink, own: &Value, helper: &Helper) -> Result<(), SlotError> {
+    let (id, name) = (own["Id"].as_str().unwrap_or_default(), own["Name"].as_str().unwrap_or_default().trim_start_matches('/'));
+    let program = std::env::current_exe().map_err(|error| SlotError::of("self-update", error))?;
+    let labels = Map::from_iter([
+        (OF.to_owned(), json!(id)),
+        (NAME.to_owned(), json!(name)),
+        (IMAGE.to_owned(), json!(helper.image)),
+        (RESTART.to_owned(), json!(own["HostConfig"]["RestartPolicy"].to_string())),
+        (SCHEMA.to_owned(), json!(helper.schema.to_string())),
+        (CLOUD.to_owned(), json!(helper.cloud.to_string())),
+        (WISH.to_owned(), json!(helper.wish.clone().unwrap_or_default())),
+    ]);
+    // What an earlier one left: itself, and the agent that failed.
+    let helper_name = format!("{name}-update");
+    for old in [helper_name.clone(), Called::Failed.name(name), Called::New.name(name)] {
+        link.remove(&old).await?;
+    }
+    let request = helper_of(own, &program.to_string_lossy(), labels);
+    let made = link.post(&format!("/containers/create?name={helper_name}"), Some(&request)).await?;
+    let made = made.as_ref().and_then(|made| made["Id"].as_str()).unwrap_or(&helper_name);
+    link.post(&format!("/containers/{made}/start"), None).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_told_by_what_its_engine_mounts() {
+        let id = "0f".repeat(32);
+        let docker = format!("1 2 8:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/sda rw\n");
+        let podman = format!("1 2 0:1 /containers/storage/overlay-containers/{id}/userdata/hosts /etc/hosts rw - tmpfs t rw\n");
+        let layer = format!("1 2 0:1 / / rw - overlay overlay rw,lowerdir=/x/{id}/fs\n");
+        let volume = format!("1 2 8:1 /volumes/{id}/_data /data rw - ext4 /dev/sda rw\n");
+        assert_eq!((id_in(&docker), id_in(&podman)), (Some(id.clone()), Some(id)));
+        assert_eq!((id_in(&layer), id_in(&volume), id_in("")), (None, None, None));
+    }
+}

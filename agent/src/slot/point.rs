@@ -1,0 +1,30 @@
+//! Where a suite may cut the power. Nothing of this is in device builds.
+
+/// Names a file with a number in it: so many points are passed, then the process kills itself. Processes that come after
+/// one another count on in the same file.
+#[cfg(feature = "sandbox")]
+const SWITCH: &str = "HOLDFAST_TEST_CUT";
+
+/// A point between two effects.
+#[cfg(not(feature = "sandbox"))]
+pub(crate) fn point(_name: &str) {}
+
+/// A point between two effects.
+#[cfg(feature = "sandbox")]
+pub(crate) fn point(name: &str) {
+    let Some(file) = std::env::var_os(SWITCH) else { return };
+    let left = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    match left {
+        Some(0) => {
+            // The number stays below zero: a power cut comes once.
+            let _ = std::fs::write(&file, format!("-1\n{name}\n"));
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            // The first process of a container cannot be killed from inside.
+            std::process::abort();
+        }
+        Some(left) if left > 0 => {
+            let _ = std::fs::write(&file, (left - 1).to_string());
+        }
+        _ => {}
+    }
+}
