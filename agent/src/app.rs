@@ -186,6 +186,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            streams: api::Streams::new(self.shutdown.subscribe()),
         }
     }
 }

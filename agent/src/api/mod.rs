@@ -14,6 +14,7 @@
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
+//! | `events`, `logs`, `journal`, `streams` | answers that go on for as long as somebody reads |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -22,10 +23,13 @@ mod body;
 mod caller;
 mod database;
 mod error;
+mod events;
 mod health;
 mod host;
+mod journal;
 mod listener;
 mod locks;
+mod logs;
 mod moment;
 mod planned;
 mod release_state;
@@ -35,6 +39,7 @@ mod serve;
 mod stall;
 mod state;
 mod status;
+mod streams;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -46,10 +51,13 @@ mod v3;
 mod volumes;
 
 pub use answer::Failure;
+use body::Fields;
 pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
+pub use events::{EventList, EventRow};
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
+pub use logs::LogRow;
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
 pub(crate) use sentence::phase_sentence;
@@ -57,5 +65,6 @@ pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{ProvisioningRow, RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use streams::Streams;
 pub use transfer::{Copied, Restored, VOLUME_HEADER};
 pub use volumes::{VolumeList, VolumeRow, VolumeUse};

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
+use super::streams::Streams;
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
 use crate::engine::Engine;
@@ -52,6 +53,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Places for answers without an end.
+    pub streams: Streams,
 }
 
 impl ApiState {

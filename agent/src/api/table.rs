@@ -10,7 +10,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::body::{self, Fields};
 use super::caller::Caller;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, host, transfer, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, events, host, journal, logs, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -34,7 +34,15 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES)
+    v1::ROUTES
+        .iter()
+        .chain(&v2::ROUTES)
+        .chain(&v3::ROUTES)
+        .chain(&upkeep::ROUTES)
+        .chain(&host::ROUTES)
+        .chain(&events::ROUTES)
+        .chain(&logs::ROUTES)
+        .chain(&journal::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.
@@ -62,6 +70,7 @@ async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>)
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wants_json = accepted.to_ascii_lowercase().contains("application/json");
+    let last_event_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -73,7 +82,7 @@ async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>)
         BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, parameters, query, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, parameters, query, last_event_id, body, content_type, wants_json }).await
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.

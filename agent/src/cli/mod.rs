@@ -13,6 +13,7 @@ mod exit;
 mod healthy;
 mod host_config;
 mod lock;
+mod logs;
 #[cfg(feature = "sandbox")]
 mod man;
 mod output;
@@ -69,6 +70,8 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// Show what services write.
+    Logs(logs::LogsArgs),
     /// The device's name and proxy.
     #[command(subcommand)]
     HostConfig(host_config::HostConfigCommand),
@@ -122,6 +125,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::Logs(args) => Box::pin(logs::run(args)).await,
         Command::HostConfig(command) => host_config::run(command).await,
         Command::Volume(command) => Box::pin(volume::run(command)).await,
         Command::Data(command) => data::run(command),
@@ -164,6 +168,9 @@ mod tests {
             "target history",
             "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "logs",
+            "logs main --follow --lines 50 --json",
+            "logs main -f -n all --app shop --since 2026-01-31T12:00:00Z",
             "host-config get --json",
             "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
             "host-config set --remove-proxy --force",

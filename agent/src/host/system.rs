@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use super::control::{Control, ControlSettings};
 use super::file::{first_line, open_in, read_in};
 use super::info::{Metrics, Sampler};
-use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges};
+use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, JournalText, LockChanges};
 use super::{address, device_type, disk, interface, os_release};
 use crate::lock::{LockError, LockRoot};
 
@@ -97,6 +97,10 @@ impl SystemHost {
 impl Host for SystemHost {
     async fn locks(&self) -> Result<Locks, HostError> {
         Ok(self.locks.observe()?)
+    }
+
+    async fn journal(&self, arguments: Vec<String>) -> Result<JournalText, HostError> {
+        JournalText::open(&self.root, &arguments).await
     }
 
     async fn take_locks(&self, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {

@@ -13,7 +13,7 @@ use holdfast_plan::policy::Now;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{ApiState, Identity, Limits, bind, serve};
+use super::{ApiState, Identity, Limits, Streams, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
@@ -124,6 +124,8 @@ pub(super) struct Served {
     pub requests: mpsc::Receiver<Request>,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
+    /// Ends answers without an end.
+    pub streams: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -143,6 +145,7 @@ impl Given {
             ..DeviceInfo::default()
         };
         let identity = Identity { uuid: UUID.into(), target_source: CLOUD.into(), api_port: 48484, ..Identity::default() };
+        let streams = watch::Sender::new(false);
         let state = ApiState {
             identity,
             view: watch::channel(Arc::new(View { device: Arc::new(device), ..self.view })).1,
@@ -154,12 +157,13 @@ impl Given {
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
+            streams: Streams::new(streams.subscribe()),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state, self.limits, async {
             let _ = stopped.await;
         }));
-        Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }
+        Served { socket, polls, requests, stop: Some(stop), task, streams, _folder: folder }
     }
 }
 

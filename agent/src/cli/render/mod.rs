@@ -3,6 +3,7 @@
 mod done;
 mod history;
 mod locks;
+mod log_line;
 mod page;
 mod plan;
 mod status;
@@ -13,6 +14,7 @@ mod words;
 pub(super) use done::done;
 pub(super) use history::history;
 pub(super) use locks::locks;
+pub(super) use log_line::log_line;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
 pub(super) use status::status;

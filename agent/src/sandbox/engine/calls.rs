@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::world::World;
 use super::{ADDRESS, SimEngine};
-use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, Progress, RegistryAuth, Result};
+use crate::engine::{
+    Content, Engine, EngineError, EngineEvent, EngineInfo, Events, LogLines, LogRange, Progress, RegistryAuth, Result,
+};
 
 /// How much of a volume is handed over at a time.
 const PIECE_BYTES: usize = 700;
@@ -158,6 +160,11 @@ impl Engine for SimEngine {
         self.call("sweep_copies", "copies", |_| Ok(())).await
     }
 
+    async fn logs(&self, id: &str, range: &LogRange) -> Result<LogLines> {
+        self.call("logs", &self.label(id), |_| Ok(())).await?;
+        Ok(self.log_lines(id, *range))
+    }
+
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {
         self.call("create_container", &format!("container {}", spec.name), |world| world.create_container(spec)).await
     }
@@ -199,7 +206,7 @@ struct Listening {
 }
 
 impl SimEngine {
-    fn stream(&self) -> Events {
+    pub(super) fn stream(&self) -> Events {
         let listening = Listening {
             seen: self.shared.changed.subscribe(),
             connection: self.with(|world| world.connection),
