@@ -12,6 +12,7 @@ use crate::store::{Figures, Snapshot, SnapshotKind, Written};
 
 /// The database in figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DatabaseAnswer {
     /// How it is.
@@ -26,6 +27,7 @@ pub struct DatabaseAnswer {
 
 /// Pages of the main file, and the log beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Pages {
     /// Bytes of a page.
@@ -40,6 +42,7 @@ pub struct Pages {
 
 /// What was written, by cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct WritesAnswer {
     /// Whether this kernel counts bytes by thread; without it every number of bytes is 0.
@@ -52,6 +55,7 @@ pub struct WritesAnswer {
 
 /// One day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DayRow {
     /// The day in UTC; `None` while the clock was not set.
@@ -75,6 +79,7 @@ impl DatabaseAnswer {
 
 /// Past states, newest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct History {
     /// They.
@@ -83,6 +88,7 @@ pub struct History {
 
 /// A past state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SnapshotRow {
     /// Grows with each.
     pub id: i64,
@@ -95,6 +101,7 @@ pub struct SnapshotRow {
     /// Whether only releases and images are left of a target that was too long to keep.
     pub shortened: bool,
     /// The state itself.
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub state: Box<RawValue>,
 }
 

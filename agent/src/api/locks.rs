@@ -13,6 +13,7 @@ use crate::reconcile::View;
 
 /// What `/v3/locks` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LockList {
     /// Every lock that exists.
@@ -21,6 +22,7 @@ pub struct LockList {
 
 /// The lock of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct HeldLock {
     /// Numeric id of the app.

@@ -15,6 +15,7 @@
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `events`, `logs`, `journal`, `streams` | answers that go on for as long as somebody reads |
+//! | `openapi` | the document that describes `/v3` |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -31,6 +32,7 @@ mod listener;
 mod locks;
 mod logs;
 mod moment;
+mod openapi;
 mod planned;
 mod release_state;
 mod route;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A moment that has passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Ago {
     /// How long ago, ms.
@@ -15,6 +16,7 @@ pub struct Ago {
 
 /// A moment to come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Ahead {
     /// How long from now, ms; 0 when it is due.

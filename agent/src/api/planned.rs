@@ -13,6 +13,7 @@ use crate::reconcile::View;
 
 /// What `/v3/plan` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PlanAnswer {
     /// `stored`, or `document` for a target that came with the request.
@@ -33,6 +34,7 @@ pub struct PlanAnswer {
 
 /// One step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PlannedStep {
     /// The step in one word, for example `fetch`.

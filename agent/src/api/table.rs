@@ -10,7 +10,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::body::{self, Fields};
 use super::caller::Caller;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, events, host, journal, logs, transfer, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, events, host, journal, logs, openapi, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -43,6 +43,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(&events::ROUTES)
         .chain(&logs::ROUTES)
         .chain(&journal::ROUTES)
+        .chain(&openapi::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.

@@ -30,6 +30,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// What a content is the content of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Copied {
     /// The volume's name in the engine.
@@ -46,6 +47,7 @@ pub struct Copied {
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Restored {
     /// Of which volume.

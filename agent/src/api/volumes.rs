@@ -20,6 +20,7 @@ const SIZES_LIMIT: Duration = Duration::from_secs(20);
 
 /// What `/v3/volumes` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct VolumeList {
     /// Every volume that is named like an app's.
@@ -30,6 +31,7 @@ pub struct VolumeList {
 
 /// One volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct VolumeRow {
     /// Name in the engine.
@@ -52,6 +54,7 @@ pub struct VolumeRow {
 
 /// A service that mounts a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct VolumeUse {
     /// Service.

@@ -78,6 +78,7 @@ impl Cause {
 
 /// How much was written for one cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Written {
     /// How often.

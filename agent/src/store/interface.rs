@@ -42,6 +42,7 @@ pub struct StoreHealth {
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Done {
     /// Whether all is well.
@@ -65,6 +66,7 @@ impl Done {
 
 /// A backup of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct BackupInfo {
     /// Its file.
@@ -99,6 +101,7 @@ pub struct Figures {
 
 /// Which state a snapshot is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotKind {
     /// What was wanted.

@@ -13,6 +13,7 @@ use crate::store::Recovery;
 
 /// The state of the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Status {
     /// The device and its agent.
@@ -47,6 +48,7 @@ pub struct Status {
 
 /// The device and its agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DeviceRow {
     /// Uuid; empty while it has none.
@@ -70,6 +72,7 @@ pub struct DeviceRow {
 
 /// What the agent is at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PhaseRow {
     /// `starting`, `no-target`, `watch-only`, `applying`, `waiting`, `settled` or `engine-away`.
@@ -82,6 +85,7 @@ pub struct PhaseRow {
 
 /// Whether the agent itself is well; the network has no part in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Health {
     /// The verdict of `/v1/healthy`.
@@ -92,6 +96,7 @@ pub struct Health {
 
 /// One app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AppRow {
     /// Name.
@@ -112,6 +117,7 @@ pub struct AppRow {
 
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ServiceRow {
     /// Name.
@@ -150,6 +156,7 @@ pub struct ServiceRow {
 
 /// A step that is being carried out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DoingRow {
     /// The step in one word, for example `fetch`.
@@ -171,6 +178,7 @@ pub struct DoingRow {
 
 /// Something that is not done now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct WaitRow {
     /// App.
@@ -189,6 +197,7 @@ pub struct WaitRow {
 
 /// An app whose part of the target is refused; its running release is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RefusedRow {
     /// Name, else the uuid.
@@ -203,6 +212,7 @@ pub struct RefusedRow {
 
 /// A place in the target and what is wrong there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct OffenceRow {
     /// JSON path.
@@ -213,6 +223,7 @@ pub struct OffenceRow {
 
 /// Something the target asks for and the agent does not do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct UnsupportedRow {
     /// App.
@@ -227,6 +238,7 @@ pub struct UnsupportedRow {
 
 /// Something that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct FaultRow {
     /// What it hit.
@@ -237,6 +249,7 @@ pub struct FaultRow {
 
 /// The connection to the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Cloud {
     /// `apiEndpoint`; empty when the device is unmanaged.
@@ -265,6 +278,7 @@ pub struct Cloud {
 
 /// A device that is joining its cloud.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ProvisioningRow {
     /// What it is at, for example `registering with https://api.example.com`.
@@ -279,6 +293,7 @@ pub struct ProvisioningRow {
 
 /// The engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EngineRow {
     /// Product.
@@ -293,6 +308,7 @@ pub struct EngineRow {
 
 /// The database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Database {
     /// Its file.
@@ -321,6 +337,7 @@ pub struct Database {
 
 /// A backup of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct BackupRow {
     /// Its file.

@@ -78,14 +78,16 @@ impl Reading {
         while !bytes.is_empty() {
             let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
             let room = (LONGEST + self.stamp_bytes()).saturating_sub(self.line.len());
-            let taken = line.min(room.max(1));
+            if room == 0 && line > 0 {
+                // There is more of it than fits.
+                self.end_line(lines);
+                continue;
+            }
+            let taken = line.min(room);
             self.line.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
             if let [b'\n', rest @ ..] = bytes {
                 bytes = rest;
-                self.end_line(lines);
-            } else if !bytes.is_empty() {
-                // There is more of it than fits.
                 self.end_line(lines);
             }
         }
@@ -172,9 +174,14 @@ mod tests {
         let long = vec![b'x'; 40_000];
         for bytes in [frame(1, &long), [STAMP.as_bytes(), b" ", &long].concat()] {
             let lines = read(&bytes, 999);
-            assert_eq!(lines.iter().map(|line| line.text.len()).collect::<Vec<_>>(), [16_384, 16_384, 7_232]);
+            assert_eq!(lines.iter().map(|line| line.text.len()).sum::<usize>(), 40_000);
+            assert!(lines[0].text.len() == LONGEST && lines.iter().all(|line| line.text.len() <= LONGEST + LONGEST_TIME));
             assert!(lines.iter().all(|line| line.time_ns == TIME_NS));
         }
+        // With a terminal the engine's own pieces follow each other without an end, each with its time.
+        let piece = |text: &[u8]| [STAMP.as_bytes(), b" ", text].concat();
+        let lines = read(&[piece(&long[..LONGEST]), piece(b"rest\r\n")].concat(), 999);
+        assert_eq!(lines.iter().map(|line| line.text.len()).collect::<Vec<_>>(), [LONGEST, 4]);
         // One that just fits is one.
         assert_eq!(read(&frame(1, &[&long[..16_384], b"\n"].concat()), 999).len(), 1);
     }
