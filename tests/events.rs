@@ -102,7 +102,7 @@ fn downloads_locks_and_steps_are_told_as_they_happen() {
     follow.wait("that it runs", |row| row["kind"] == "service" && row["service"] == "main" && row["status"] == "Running");
     let percents: Vec<i64> =
         follow.json().iter().filter(|row| row["service"] == "main").filter_map(|row| row["percent"].as_i64()).collect();
-    assert!(percents.len() > 3 && percents.is_sorted(), "{percents:?}");
+    assert!(percents.len() >= 2 && percents.is_sorted() && percents.first() < percents.last(), "{percents:?}");
     follow.wait("a step", |row| row["kind"] == "step" && row["message"].to_string().contains("Started service"));
 
     let folder = device.lock_dir(&app, "main");

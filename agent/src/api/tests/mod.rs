@@ -3,6 +3,9 @@
 mod endpoints;
 mod hostile;
 mod pictures;
+mod streams;
+
+pub(super) use pictures::settled;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,9 +20,11 @@ use super::{ApiState, Identity, Limits, Streams, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
+use crate::events::{Event, Level};
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
 use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
+use crate::store::{EventPage, EventRange, StoredEvent};
 use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
 
 pub(super) const UUID: &str = "0123456789abcdef0123456789abcdef";
@@ -39,6 +44,7 @@ struct FixedStore {
     open: bool,
     body: Option<&'static str>,
     time: Duration,
+    endless_events: bool,
 }
 
 #[async_trait::async_trait]
@@ -81,6 +87,13 @@ impl Store for FixedStore {
         Ok(vec![snapshot(2, SnapshotKind::Current, "{\"apps\":{}}"), snapshot(1, SnapshotKind::Target, "{}")])
     }
 
+    async fn events(&self, range: EventRange, most: usize) -> Result<EventPage, StoreError> {
+        let EventRange::After(after) = range else { return Ok(EventPage::default()) };
+        let stored = |id| StoredEvent { id, event: Event::note(Level::Info, "x".repeat(500), None), count: 1 };
+        let more = if self.endless_events { i64::try_from(most).unwrap() } else { 0 };
+        Ok(EventPage { events: (after + 1..=after + more).map(stored).collect(), gap: false })
+    }
+
     async fn figures(&self) -> Result<Figures, StoreError> {
         let written = Written { times: 1, bytes: 8240, syncs: 1 };
         let by_cause: std::collections::BTreeMap<_, _> = [("target".to_owned(), written)].into();
@@ -98,6 +111,8 @@ pub(super) struct Given {
     pub store_open: bool,
     pub stored: Option<&'static str>,
     pub store_time: Duration,
+    /// After every event there is another.
+    pub endless_events: bool,
     pub limits: Limits,
     pub queue: usize,
 }
@@ -111,6 +126,7 @@ impl Default for Given {
             store_open: true,
             stored: None,
             store_time: Duration::ZERO,
+            endless_events: false,
             limits: Limits::default(),
             queue: 1,
         }
@@ -155,7 +171,12 @@ impl Given {
             requests: ask,
             host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
-            store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
+            store: Arc::new(FixedStore {
+                open: self.store_open,
+                body: self.stored,
+                time: self.store_time,
+                endless_events: self.endless_events,
+            }),
             clock: Arc::new(FixedClock),
             streams: Streams::new(streams.subscribe()),
         };
