@@ -3,12 +3,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_plan::target::AppId;
 use hyper::StatusCode;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal, streamed};
 use super::caller::Caller;
@@ -18,7 +20,7 @@ use super::streams::{Place, Source, pieces};
 use super::{ApiState, Fields};
 use crate::engine::unix_ns;
 use crate::logs::{self, Line, LogWish, Subject, Subjects};
-use crate::reconcile::View;
+use crate::reconcile::{Phase, View};
 use crate::store::{EventRange, StoredEvent};
 
 pub(super) static ROUTES: [Route; 2] = [
@@ -32,6 +34,8 @@ const LINES: u32 = 100;
 const MOST_LINES: u32 = 10_000;
 /// Bytes that are gathered before they are sent, while more is there.
 const PIECE_BYTES: usize = 16 * 1024;
+/// How long a start may take until the containers are known.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
 /// Events that are read at a time.
 const EVENTS: usize = 32;
 /// What `/v2/local/logs` begins with.
@@ -94,6 +98,7 @@ fn rfc3339_ns(ns: i64) -> String {
 async fn service_logs(call: Call) -> Outcome {
     let wish = wish(&call.query, &call.state)?;
     let shown = Shown::of(&call);
+    first_look(&call.state).await;
     shown.is_known()?;
     let place = call.state.streams.open()?;
     let lines = logs::gather(call.state.engine.clone(), Box::new(shown), wish);
@@ -103,6 +108,7 @@ async fn service_logs(call: Call) -> Outcome {
 
 async fn local_logs(call: Call) -> Outcome {
     let shown = Shown { view: call.state.view.clone(), caller: call.caller.clone(), app: None, service: None };
+    first_look(&call.state).await;
     let app = shown.own_app();
     let place = call.state.streams.open()?;
     let wish = LogWish { lines: Some(0), since_ns: None, follow: true, now_ns: now_ns(&call.state) };
@@ -122,6 +128,13 @@ async fn local_logs(call: Call) -> Outcome {
     };
     let stream = LogStream { lines, place, write, greeting: Some(GREETING), told: Some(told) };
     Ok(streamed(NDJSON, pieces(Box::new(stream))))
+}
+
+/// Waits until the engine was looked at: just after a start nobody knows which containers there are.
+async fn first_look(state: &ApiState) {
+    let mut view = state.view.clone();
+    // An engine that does not answer is no reason to wait for longer.
+    let _ = timeout(FIRST_LOOK, view.wait_for(|view| view.phase != Phase::Starting)).await;
 }
 
 fn now_ns(state: &ApiState) -> i64 {

@@ -71,7 +71,7 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
                 eprintln!("{error}\nThe logs are read from the container engine itself.");
                 return directly(&args, &mut printer).await;
             }
-            Err(Ended::Agent(ClientError::Refused { status: 503, .. })) if reached => {}
+            Err(Ended::Agent(ClientError::Refused { status: 404 | 503, .. })) if reached => {}
             Err(Ended::Agent(error)) => return Err(error.into()),
         }
         printer.resumed = true;

@@ -87,6 +87,6 @@ fn volumes() -> Vec<Operation> {
             .query("sha256", "string", "What the stream has to add up to, in hex")
             .answers::<Restored>()
             .refuses(400, "Nothing was sent")
-            .refuses(500, "It is not restored whole; repeat it"),
+            .refuses(422, "What was sent is not whole, and so the volume is not; repeat it"),
     ]
 }

@@ -266,7 +266,7 @@ fn what_is_served_is_the_document() {
     let bytes = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
     let served: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(served["openapi"], "3.1.0");
-    assert_eq!(served, document(), "build again: the file was written after the last build");
+    assert!(served == document(), "build again: the file was written after the last build");
     // Every reference leads somewhere.
     let text = served.to_string();
     let names = text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
