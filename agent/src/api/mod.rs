@@ -16,6 +16,7 @@
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `events`, `logs`, `journal`, `streams` | answers that go on for as long as somebody reads |
 //! | `openapi` | the document that describes `/v3` |
+//! | `reading` | how the command line reads an answer back |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -34,6 +35,7 @@ mod logs;
 mod moment;
 mod openapi;
 mod planned;
+mod reading;
 mod release_state;
 mod route;
 mod sentence;
@@ -62,6 +64,7 @@ pub use locks::{HeldLock, LockList};
 pub use logs::LogRow;
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
+pub use reading::FromAnswer;
 pub(crate) use sentence::phase_sentence;
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};

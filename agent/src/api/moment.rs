@@ -1,12 +1,13 @@
 //! Points in time as answers carry them: relative always, as a date where the clock can be trusted.
 
 use holdfast_plan::policy::Now;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::reading::read_by_field;
 
 /// A moment that has passed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Ago {
     /// How long ago, ms.
     pub ago_ms: i64,
@@ -14,16 +15,19 @@ pub struct Ago {
     pub utc: Option<String>,
 }
 
+read_by_field!(Ago { ago_ms, utc });
+
 /// A moment to come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Ahead {
     /// How long from now, ms; 0 when it is due.
     pub in_ms: i64,
     /// When, RFC 3339 in UTC, if the clock is trusted.
     pub utc: Option<String>,
 }
+
+read_by_field!(Ahead { in_ms, utc });
 
 impl Ago {
     /// From a time since boot, ms.

@@ -4,17 +4,17 @@ use holdfast_plan::forecast::{Forecast, Round, forecast};
 use holdfast_plan::plan::{Input, Reason, Step, Wait};
 use holdfast_plan::policy::Now;
 use holdfast_plan::target::DeviceTarget;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::{Ago, Ahead};
+use super::reading::read_by_field;
 use super::sentence::{step_name, step_sentence};
 use super::status::{RefusedRow, WaitRow, refused_rows};
 use crate::reconcile::View;
 
 /// What `/v3/plan` answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct PlanAnswer {
     /// `stored`, or `document` for a target that came with the request.
     pub target: String,
@@ -32,10 +32,11 @@ pub struct PlanAnswer {
     pub refused: Vec<RefusedRow>,
 }
 
+read_by_field!(PlanAnswer { target, settled, reaches_target, steps, waiting, in_the_way, refused });
+
 /// One step.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct PlannedStep {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]
@@ -53,6 +54,8 @@ pub struct PlannedStep {
     /// What is waited for before this round, beside the steps of the earlier ones.
     pub after: Vec<String>,
 }
+
+read_by_field!(PlannedStep { action = "do", text, why, app, service, round, after });
 
 /// Plans to the end, from what was there when the loop looked last. Changes nothing.
 pub(super) fn plan_answer(view: &View, target: &DeviceTarget, now: Now, source: &str) -> PlanAnswer {

@@ -41,9 +41,8 @@ pub struct StoreHealth {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Done {
     /// Whether all is well.
     pub ok: bool,
@@ -65,9 +64,8 @@ impl Done {
 }
 
 /// A backup of the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct BackupInfo {
     /// Its file.
     pub path: String,
@@ -82,8 +80,7 @@ pub struct BackupInfo {
 }
 
 /// What there is to count in the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// Bytes of a page.
     pub page_bytes: u64,

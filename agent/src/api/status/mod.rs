@@ -6,15 +6,15 @@ mod build;
 
 pub(super) use build::{refused_rows, status};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::{Ago, Ahead};
+use super::reading::read_by_field;
 use crate::store::Recovery;
 
 /// The state of the device.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Status {
     /// The device and its agent.
     pub device: DeviceRow,
@@ -46,10 +46,26 @@ pub struct Status {
     pub utc: Option<String>,
 }
 
+read_by_field!(Status {
+    device,
+    phase,
+    health,
+    apps,
+    doing,
+    waiting,
+    refused,
+    unsupported,
+    faults,
+    settings,
+    cloud,
+    engine,
+    database,
+    utc
+});
+
 /// The device and its agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct DeviceRow {
     /// Uuid; empty while it has none.
     pub uuid: String,
@@ -70,10 +86,11 @@ pub struct DeviceRow {
     pub compatible_version: String,
 }
 
+read_by_field!(DeviceRow { uuid, name, device_type = "type", arch, os, ip_address, agent_version, compatible_version });
+
 /// What the agent is at.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct PhaseRow {
     /// `starting`, `no-target`, `watch-only`, `applying`, `waiting`, `settled` or `engine-away`.
     pub name: String,
@@ -83,10 +100,11 @@ pub struct PhaseRow {
     pub since: Option<Ago>,
 }
 
+read_by_field!(PhaseRow { name, text, since });
+
 /// Whether the agent itself is well; the network has no part in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Health {
     /// The verdict of `/v1/healthy`.
     pub healthy: bool,
@@ -94,10 +112,11 @@ pub struct Health {
     pub reasons: Vec<String>,
 }
 
+read_by_field!(Health { healthy, reasons });
+
 /// One app.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct AppRow {
     /// Name.
     pub name: String,
@@ -115,10 +134,11 @@ pub struct AppRow {
     pub services: Vec<ServiceRow>,
 }
 
+read_by_field!(AppRow { name, uuid, id, wanted_commit, settled_commit, update_status, services });
+
 /// One service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct ServiceRow {
     /// Name.
     pub name: String,
@@ -154,10 +174,28 @@ pub struct ServiceRow {
     pub waiting: Option<String>,
 }
 
+read_by_field!(ServiceRow {
+    name,
+    image,
+    image_present,
+    wanted_commit,
+    running_commit,
+    container,
+    container_name,
+    state,
+    status,
+    health,
+    exit_code,
+    restarts,
+    started,
+    doing,
+    progress,
+    waiting
+});
+
 /// A step that is being carried out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct DoingRow {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]
@@ -176,10 +214,11 @@ pub struct DoingRow {
     pub progress: Option<u8>,
 }
 
+read_by_field!(DoingRow { action = "do", text, why, app, service, since, progress });
+
 /// Something that is not done now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct WaitRow {
     /// App.
     pub app: String,
@@ -195,10 +234,11 @@ pub struct WaitRow {
     pub until: Option<Ahead>,
 }
 
+read_by_field!(WaitRow { app, service, reason, text, since, until });
+
 /// An app whose part of the target is refused; its running release is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct RefusedRow {
     /// Name, else the uuid.
     pub app: String,
@@ -210,10 +250,11 @@ pub struct RefusedRow {
     pub offences: Vec<OffenceRow>,
 }
 
+read_by_field!(RefusedRow { app, uuid, commit, offences });
+
 /// A place in the target and what is wrong there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct OffenceRow {
     /// JSON path.
     pub path: String,
@@ -221,10 +262,11 @@ pub struct OffenceRow {
     pub message: String,
 }
 
+read_by_field!(OffenceRow { path, message });
+
 /// Something the target asks for and the agent does not do.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct UnsupportedRow {
     /// App.
     pub app: String,
@@ -236,10 +278,11 @@ pub struct UnsupportedRow {
     pub message: String,
 }
 
+read_by_field!(UnsupportedRow { app, service, path, message });
+
 /// Something that is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct FaultRow {
     /// What it hit.
     pub subject: String,
@@ -247,10 +290,11 @@ pub struct FaultRow {
     pub message: String,
 }
 
+read_by_field!(FaultRow { subject, message });
+
 /// The connection to the cloud.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Cloud {
     /// `apiEndpoint`; empty when the device is unmanaged.
     pub endpoint: String,
@@ -276,10 +320,23 @@ pub struct Cloud {
     pub report_refused_apps: Vec<String>,
 }
 
+read_by_field!(Cloud {
+    endpoint,
+    provisioning,
+    last_poll,
+    next_poll,
+    poll_error,
+    poll_failures,
+    last_report,
+    next_report,
+    report_error,
+    report_failures,
+    report_refused_apps
+});
+
 /// A device that is joining its cloud.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct ProvisioningRow {
     /// What it is at, for example `registering with https://api.example.com`.
     pub doing: String,
@@ -291,10 +348,11 @@ pub struct ProvisioningRow {
     pub next_try: Option<Ahead>,
 }
 
+read_by_field!(ProvisioningRow { doing, error, failures, next_try });
+
 /// The engine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct EngineRow {
     /// Product.
     pub name: String,
@@ -306,10 +364,11 @@ pub struct EngineRow {
     pub address: String,
 }
 
+read_by_field!(EngineRow { name, version, api_version, address });
+
 /// The database.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct Database {
     /// Its file.
     pub path: String,
@@ -335,10 +394,23 @@ pub struct Database {
     pub recovery: Option<Recovery>,
 }
 
+read_by_field!(Database {
+    path,
+    open,
+    schema,
+    journal_mode,
+    size_bytes,
+    rows,
+    newest_backup,
+    free_bytes,
+    partition_bytes,
+    error,
+    recovery
+});
+
 /// A backup of the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default)]
 pub struct BackupRow {
     /// Its file.
     pub path: String,
@@ -351,3 +423,5 @@ pub struct BackupRow {
     /// Whether it was opened and checked after it was made.
     pub verified: bool,
 }
+
+read_by_field!(BackupRow { path, taken, schema, bytes, verified });
