@@ -26,7 +26,7 @@
 //!
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
-//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import`, `slot` ›
+//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import`, `logs`, `slot` ›
 //! `telemetry` › `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
 
 pub mod api;
@@ -42,6 +42,7 @@ pub mod http;
 pub mod import;
 pub mod lock;
 pub mod log_output;
+pub mod logs;
 pub mod policy;
 pub mod reconcile;
 pub mod registry;

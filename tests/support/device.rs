@@ -224,7 +224,8 @@ impl Device {
         self.agent = Some(command.stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().expect("the agent starts"));
     }
 
-    fn equip(&self, command: &mut Command) {
+    /// Gives a command the device's environment.
+    pub fn equip(&self, command: &mut Command) {
         command.env_clear().envs(&self.environment);
         for name in ["PATH", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));

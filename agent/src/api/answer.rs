@@ -25,6 +25,7 @@ pub(super) type Outcome = Result<Answer, Refusal>;
 
 /// The body of a refused or failed request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// Always `failed`.
     pub status: String,

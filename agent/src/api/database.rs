@@ -14,6 +14,7 @@ use crate::store::{Figures, Snapshot, SnapshotKind, Written};
 
 /// The database in figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DatabaseAnswer {
     /// How it is.
     pub database: Database,
@@ -27,6 +28,7 @@ pub struct DatabaseAnswer {
 
 /// Pages of the main file, and the log beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pages {
     /// Bytes of a page.
     pub bytes_each: u64,
@@ -40,6 +42,7 @@ pub struct Pages {
 
 /// What was written, by cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WritesAnswer {
     /// Whether this kernel counts bytes by thread; without it every number of bytes is 0.
     pub bytes_counted: bool,
@@ -51,6 +54,7 @@ pub struct WritesAnswer {
 
 /// One day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DayRow {
     /// The day in UTC; `None` while the clock was not set.
     pub date: Option<String>,
@@ -73,6 +77,7 @@ impl DatabaseAnswer {
 
 /// Past states, newest first.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct History {
     /// They.
     pub snapshots: Vec<SnapshotRow>,
@@ -80,6 +85,7 @@ pub struct History {
 
 /// A past state.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SnapshotRow {
     /// Grows with each.
     pub id: i64,
@@ -92,6 +98,7 @@ pub struct SnapshotRow {
     /// Whether only releases and images are left of a target that was too long to keep.
     pub shortened: bool,
     /// The state itself.
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub state: Box<RawValue>,
 }
 

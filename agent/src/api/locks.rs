@@ -14,6 +14,7 @@ use crate::reconcile::View;
 
 /// What `/v3/locks` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LockList {
     /// Every lock that exists.
     pub locks: Vec<HeldLock>,
@@ -23,6 +24,7 @@ read_by_field!(LockList { locks });
 
 /// The lock of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HeldLock {
     /// Numeric id of the app.
     pub app_id: u64,

@@ -23,6 +23,8 @@
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `stats`, `metrics` | what the machine and the containers use, as JSON and for Prometheus |
+//! | `events`, `logs`, `journal`, `streams` | answers that go on for as long as somebody reads |
+//! | `openapi` | the document that describes `/v3` |
 //! | `reading` | how the command line reads an answer back |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
@@ -38,14 +40,18 @@ mod connections;
 mod database;
 mod device;
 mod error;
+mod events;
 mod health;
 mod host;
 mod keys;
+mod journal;
 mod listener;
 mod local;
 mod locks;
 mod metrics;
+mod logs;
 mod moment;
+mod openapi;
 mod planned;
 mod reading;
 mod release_state;
@@ -56,6 +62,7 @@ mod stall;
 mod state;
 mod stats;
 mod status;
+mod streams;
 mod table;
 mod tcp;
 #[cfg(test)]
@@ -68,12 +75,15 @@ mod v3;
 mod volumes;
 
 pub use answer::Failure;
+use body::Fields;
 pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
 pub use keys::{KeyList, KeyRow};
+pub use events::{EventList, EventRow};
 pub use listener::{Socket, bind};
 pub use local::LocalTarget;
 pub use locks::{HeldLock, LockList};
+pub use logs::LogRow;
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
 pub use reading::FromAnswer;
@@ -83,5 +93,6 @@ pub use state::{ApiState, Identity};
 pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{ProvisioningRow, RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
 pub use tcp::{Listening, TcpPlaces, serve_tcp};
+pub use streams::Streams;
 pub use transfer::{Copied, Restored, VOLUME_HEADER};
 pub use volumes::{VolumeList, VolumeRow, VolumeUse};

@@ -7,6 +7,7 @@ use super::reading::read_by_field;
 
 /// A moment that has passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ago {
     /// How long ago, ms.
     pub ago_ms: i64,
@@ -18,6 +19,7 @@ read_by_field!(Ago { ago_ms, utc });
 
 /// A moment to come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ahead {
     /// How long from now, ms; 0 when it is due.
     pub in_ms: i64,

@@ -14,6 +14,7 @@ use crate::reconcile::View;
 
 /// What `/v3/plan` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanAnswer {
     /// `stored`, or `document` for a target that came with the request.
     pub target: String,
@@ -35,6 +36,7 @@ read_by_field!(PlanAnswer { target, settled, reaches_target, steps, waiting, in_
 
 /// One step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlannedStep {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]

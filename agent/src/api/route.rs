@@ -51,6 +51,8 @@ pub(super) struct Call {
     pub parameters: Vec<String>,
     /// What stood after the question mark.
     pub query: Fields,
+    /// The header `Last-Event-ID`, where it is a number.
+    pub last_event_id: Option<i64>,
     pub body: Bytes,
     pub content_type: String,
     /// Whether the client asks for JSON where that is a choice.

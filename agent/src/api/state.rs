@@ -7,6 +7,7 @@ use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
 use super::{Listening, LocalTarget};
+use super::streams::Streams;
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudView, PollNow, TagChange};
 use crate::engine::Engine;
@@ -69,6 +70,8 @@ pub struct ApiState {
     pub listening: watch::Receiver<Listening>,
     /// The agent's own version: what is shown of it, and who is asked for another.
     pub update: UpdateLink,
+    /// Places for answers without an end.
+    pub streams: Streams,
 }
 
 impl ApiState {

@@ -17,7 +17,9 @@ use super::caller::Caller;
 use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
 use super::{ApiState, Limits, transfer};
-use super::{actions, agent, app_details, device, host, keys, local, metrics, stats, upkeep, v1, v2, v3};
+use super::{
+    actions, agent, app_details, device, events, host, journal, keys, local, logs, metrics, openapi, stats, upkeep, v1, v2, v3,
+};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -41,7 +43,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 13] = [
+    let groups: [&'static [Route]; 17] = [
         &v1::ROUTES,
         &v2::ROUTES,
         &v3::ROUTES,
@@ -55,6 +57,10 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         &local::ROUTES,
         &keys::ROUTES,
         &agent::ROUTES,
+        &events::ROUTES,
+        &logs::ROUTES,
+        &journal::ROUTES,
+        &openapi::ROUTES,
     ];
     groups.into_iter().flatten()
 }
@@ -140,6 +146,7 @@ async fn dispatch(
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wants_json = accepted.to_ascii_lowercase().contains("application/json");
+    let last_event_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -159,7 +166,7 @@ async fn dispatch(
         body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, key, parameters, query, last_event_id, body, content_type, wants_json }).await
 }
 
 /// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.

@@ -32,6 +32,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// What a content is the content of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Copied {
     /// The volume's name in the engine.
     pub volume: String,
@@ -49,6 +50,7 @@ read_by_field!(Copied { volume, app_id, app, stopped, broken });
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Restored {
     /// Of which volume.
     #[serde(flatten)]
@@ -197,28 +199,30 @@ async fn receive(state: &ApiState, name: &str, query: &str, body: Incoming) -> O
     log::info!("volume {} is empty and is being filled from an archive", subject.volume.name);
     let written = state.engine.write_volume(&subject.volume.name, &subject.image, content).await;
     let lost = !held.is_good();
-    let incomplete = |what: String| {
+    // What is wrong with what was sent is not the agent's failure.
+    let sent = StatusCode::UNPROCESSABLE_ENTITY;
+    let incomplete = |status: StatusCode, what: String| {
         let volume = &subject.volume.name;
         let message = format!(
             "volume {volume} is not restored whole: {what}; its services start on what is in it now, so repeat the restore"
         );
         log::error!("{message}");
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        Refusal::new(status, message)
     };
     let Passing { walk, broken } = std::mem::take(&mut *passing.lock().unwrap_or_else(PoisonError::into_inner));
     if let Some(cause) = broken {
-        return Err(incomplete(cause));
+        return Err(incomplete(sent, cause));
     }
-    written.map_err(|error| incomplete(error.to_string()))?;
-    let summary = walk.finish().map_err(|cause| incomplete(cause.to_string()))?;
+    written.map_err(|error| incomplete(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    let summary = walk.finish().map_err(|cause| incomplete(sent, cause.to_string()))?;
     if expected.is_some_and(|expected| expected != summary.sha256) {
-        return Err(incomplete(format!("what arrived adds up to SHA-256 {}", summary.sha256)));
+        return Err(incomplete(sent, format!("what arrived adds up to SHA-256 {}", summary.sha256)));
     }
     if summary.manifest.is_some() {
-        Manifest::of(&summary).map_err(|cause| incomplete(cause.to_string()))?;
+        Manifest::of(&summary).map_err(|cause| incomplete(sent, cause.to_string()))?;
     }
     if lost {
-        return Err(incomplete("a service used it meanwhile".into()));
+        return Err(incomplete(StatusCode::CONFLICT, "a service used it meanwhile".into()));
     }
     log::info!("volume {} is restored: {} files, {} bytes", subject.volume.name, summary.counts.files, summary.counts.file_bytes);
     json(&Restored { copied: subject.copied, counts: summary.counts, sha256: summary.sha256 })

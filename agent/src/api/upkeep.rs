@@ -28,8 +28,11 @@ const fn post(path: &'static str, handler: fn(Call) -> super::route::Running) ->
 
 /// Hands a task to the store and answers with what was done.
 async fn work(call: Call, task: fn(&Call) -> Result<Task, Refusal>) -> Outcome {
-    let done = call.state.store.upkeep(task(&call)?).await;
-    json(&done.map_err(|cause| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, cause.to_string()))?)
+    let task = task(&call)?;
+    // A copy that cannot take the database's place was ill chosen; anything else is this device's trouble.
+    let status = if matches!(task, Task::Restore { .. }) { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
+    let done = call.state.store.upkeep(task).await;
+    json(&done.map_err(|cause| Refusal::new(status, cause.to_string()))?)
 }
 
 fn restore(call: &Call) -> Result<Task, Refusal> {

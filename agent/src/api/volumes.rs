@@ -21,6 +21,7 @@ const SIZES_LIMIT: Duration = Duration::from_secs(20);
 
 /// What `/v3/volumes` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VolumeList {
     /// Every volume that is named like an app's.
     pub volumes: Vec<VolumeRow>,
@@ -32,6 +33,7 @@ read_by_field!(VolumeList { volumes, sizes_missing });
 
 /// One volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VolumeRow {
     /// Name in the engine.
     pub name: String,
@@ -55,6 +57,7 @@ read_by_field!(VolumeRow { name, app_id, app, size_bytes, since, used_by, orphan
 
 /// A service that mounts a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VolumeUse {
     /// Service.
     pub service: String,

@@ -48,7 +48,7 @@ fn say(events: &broadcast::Sender<Event>, level: Level, message: String, now: No
         _ => log::warn!("{message}"),
     }
     // Nobody listening is fine.
-    let _ = events.send(Event { level, app: None, service: None, message, wall_ms: now.wall_ms });
+    let _ = events.send(Event::note(level, message, now.wall_ms));
 }
 
 /// Runs until the agent ends.

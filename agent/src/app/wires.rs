@@ -97,6 +97,7 @@ impl Wires {
             statistics: shown.statistics,
             listening: shown.listening,
             update: shown.update,
+            streams: api::Streams::new(self.shutdown.subscribe()),
         }
     }
 }

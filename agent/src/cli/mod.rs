@@ -16,6 +16,7 @@ mod host_config;
 mod key;
 mod launch;
 mod lock;
+mod logs;
 #[cfg(feature = "sandbox")]
 mod man;
 mod output;
@@ -85,6 +86,8 @@ enum Command {
     /// Keys of the local API over TCP.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Show what services write.
+    Logs(logs::LogsArgs),
     /// The device's name and proxy.
     #[command(subcommand)]
     HostConfig(host_config::HostConfigCommand),
@@ -150,6 +153,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::App(command) => Box::pin(act::app(command)).await,
         Command::Lock(command) => lock::run(command).await,
         Command::Key(command) => key::run(command).await,
+        Command::Logs(args) => Box::pin(logs::run(args)).await,
         Command::HostConfig(command) => host_config::run(command).await,
         Command::Volume(command) => Box::pin(volume::run(command)).await,
         Command::Data(command) => data::run(command),
@@ -206,6 +210,9 @@ mod tests {
             "key list --show --json",
             "key rotate",
             "key rotate main --app 5 --show",
+            "logs",
+            "logs main --follow --lines 50 --json",
+            "logs main -f -n all --app shop --since 2026-01-31T12:00:00Z",
             "host-config get --json",
             "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
             "host-config set --remove-proxy --force",

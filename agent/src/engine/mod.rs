@@ -7,11 +7,14 @@ mod address;
 pub mod docker;
 mod error;
 mod locate;
+mod log;
 
 pub use crate::http::RegistryAuth;
 pub use address::{Address, DEFAULT_ADDRESSES};
+pub(crate) use docker::unix_ns;
 pub use error::EngineError;
 pub use locate::locate;
+pub use log::{LogLine, LogLines, LogRange};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -122,6 +125,12 @@ pub trait Engine: Send + Sync {
 
     /// Removes what interrupted copies of volumes left.
     async fn sweep_copies(&self) -> Result<()>;
+
+    /// Reads what a container wrote, in the order it was written. A log driver that cannot be read is an error.
+    async fn logs(&self, id: &str, range: &LogRange) -> Result<LogLines> {
+        let (object, _) = (format!("log of container {id}"), range);
+        Err(EngineError::Failed { object, message: "this engine keeps no logs".to_owned() })
+    }
 
     /// Makes a container with all its networks and returns its id. A container of that name that is there already from an
     /// interrupted attempt is an error of kind `Conflict`.

@@ -11,6 +11,7 @@ mod file;
 mod info;
 mod interface;
 mod light;
+mod journal;
 mod netlink;
 mod notify;
 mod os_release;
@@ -22,6 +23,7 @@ mod usage;
 pub use bus::BusError;
 pub use control::ControlSettings;
 pub use info::Metrics;
+pub use journal::JournalText;
 pub use notify::ServiceManager;
 pub use system::SystemHost;
 pub use usage::{MachineUsage, Usage, Watched};
@@ -233,6 +235,15 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// [`HostError::Invalid`] changed nothing; the others say what was done.
     async fn set_host_config(&self, patch: &HostConfigPatch) -> Result<(), HostError>;
+
+    /// What `journalctl` prints with these arguments.
+    ///
+    /// # Errors
+    /// [`HostError::Invalid`] when it does not take them; another where it cannot be run.
+    async fn journal(&self, arguments: Vec<String>) -> Result<JournalText, HostError> {
+        let _ = arguments;
+        Err(HostError::NotControlled)
+    }
 
     /// Ends changes of the host that an earlier run of the agent began; returns what could not be done.
     async fn settle(&self) -> Option<String>;

@@ -16,7 +16,7 @@ use super::file::{first_line, open_in, read_in};
 use super::info::{Metrics, Sampler};
 use super::light::Light;
 use super::usage::{Counters, Usage, Watched};
-use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, LockChanges, Vpn};
+use super::{Addresses, BrokenLock, DeviceInfo, DiskSpace, Host, HostError, JournalText, LockChanges, Vpn};
 use super::{address, device_type, disk, interface, os_release};
 use crate::lock::{LockError, LockRoot};
 
@@ -106,6 +106,10 @@ impl SystemHost {
 impl Host for SystemHost {
     async fn locks(&self) -> Result<Locks, HostError> {
         Ok(self.locks.observe()?)
+    }
+
+    async fn journal(&self, arguments: Vec<String>) -> Result<JournalText, HostError> {
+        JournalText::open(&self.root, &arguments).await
     }
 
     async fn take_locks(&self, app: AppId, services: &BTreeSet<String>, force: bool) -> Result<Vec<BrokenLock>, HostError> {

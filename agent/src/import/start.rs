@@ -145,6 +145,6 @@ impl Start<'_> {
             Level::Warning => log::warn!("{message}"),
             Level::Error => log::error!("{message}"),
         }
-        self.told.events.push(Event { level, app: None, service: None, message, wall_ms: self.wall_ms });
+        self.told.events.push(Event::note(level, message, self.wall_ms));
     }
 }

@@ -6,14 +6,14 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use holdfast_plan::plan::{Action, Plan, Step};
+use holdfast_plan::plan::{Action, Plan, Reason, Step};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use self::repeats::{Repeats, shape};
 use self::waits::Waits;
 use self::words::{turn, words};
-use crate::events::{Event, Level};
+use crate::events::{Event, Level, Topic};
 
 /// Sends events and remembers what was said.
 pub(super) struct Announcer {
@@ -28,8 +28,21 @@ impl Announcer {
         Announcer { events, waits: Waits::default(), repeats: Repeats::default(), faults: BTreeMap::new() }
     }
 
-    /// Logs and sends one message.
+    /// Logs and sends one message about nothing of what has a topic of its own.
     pub fn say(&self, level: Level, app: Option<&str>, service: Option<&str>, message: String, wall_ms: Option<i64>) {
+        self.say_on(Topic::Note, level, app, service, message, wall_ms);
+    }
+
+    /// Logs and sends one message.
+    pub fn say_on(
+        &self,
+        topic: Topic,
+        level: Level,
+        app: Option<&str>,
+        service: Option<&str>,
+        message: String,
+        wall_ms: Option<i64>,
+    ) {
         let place = [app, service].into_iter().flatten().collect::<Vec<_>>().join("/");
         let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
         match level {
@@ -37,13 +50,13 @@ impl Announcer {
             Level::Warning => log::warn!("{place}{message}"),
             Level::Error => log::error!("{place}{message}"),
         }
+        let (app, service) = (app.map(str::to_owned), service.map(str::to_owned));
         // Nobody listening is fine.
-        let _ =
-            self.events.send(Event { level, app: app.map(str::to_owned), service: service.map(str::to_owned), message, wall_ms });
+        let _ = self.events.send(Event { level, topic, app, service, message, wall_ms });
     }
 
     fn say_of(&self, step: &Step, level: Level, message: String, wall_ms: Option<i64>) {
-        self.say(level, step.app.as_deref(), step.service.as_deref(), message, wall_ms);
+        self.say_on(topic(step), level, step.app.as_deref(), step.service.as_deref(), message, wall_ms);
     }
 
     /// Says that a step begins, and why; that one is tried again was said when it failed.
@@ -96,10 +109,11 @@ impl Announcer {
             Some(text) if self.faults.get(part).is_some_and(|said| *said == shape(text)) => {}
             Some(text) => {
                 self.faults.insert(part, shape(text));
-                self.say(Level::Error, None, None, text.to_owned(), wall_ms);
+                self.say_on(Topic::State, Level::Error, None, None, text.to_owned(), wall_ms);
             }
             None if self.faults.remove(part).is_some() => {
-                self.say(Level::Info, None, None, format!("{part}: all is well again"), wall_ms);
+                let text = format!("{part}: all is well again");
+                self.say_on(Topic::State, Level::Info, None, None, text, wall_ms);
             }
             None => {}
         }
@@ -108,7 +122,8 @@ impl Announcer {
     /// Announces waits that are new, and forgets those that are over.
     pub fn waits(&mut self, plan: &Plan, wall_ms: Option<i64>) {
         for (level, wait) in self.waits.take(plan, Instant::now()) {
-            self.say(level, Some(&wait.app), wait.service.as_deref(), wait.reason.to_string(), wall_ms);
+            let topic = if matches!(wait.reason, Reason::WaitingForLock { .. }) { Topic::Lock } else { Topic::Wait };
+            self.say_on(topic, level, Some(&wait.app), wait.service.as_deref(), wait.reason.to_string(), wall_ms);
         }
     }
 
@@ -135,6 +150,16 @@ fn name(step: &Step) -> String {
 /// An application that was quicker to lock is a reason to wait; everything else is an error.
 fn level(step: &Step) -> Level {
     if matches!(step.action, Action::TakeLock { .. }) { Level::Warning } else { Level::Error }
+}
+
+/// What a step's events are about.
+fn topic(step: &Step) -> Topic {
+    match step.action {
+        Action::Fetch { .. } => Topic::Pull,
+        Action::TakeLock { .. } | Action::ReleaseLock { .. } => Topic::Lock,
+        Action::Remember { .. } => Topic::State,
+        _ => Topic::Step,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use holdfast_plan::policy::Force;
 use holdfast_plan::target::AppId;
 
 use super::Reconciler;
-use crate::events::Level;
+use crate::events::{Level, Topic};
 use crate::host::HostError;
 
 /// Not down after this long, ms, the device was not listening.
@@ -92,7 +92,7 @@ impl Reconciler {
                     taken.insert(app, new);
                     for lock in broken {
                         let message = format!("the application's update lock {} was broken by the {from}", lock.file);
-                        self.announcer.say(Level::Warning, None, Some(&lock.service), message, wall_ms);
+                        self.announcer.say_on(Topic::Lock, Level::Warning, None, Some(&lock.service), message, wall_ms);
                     }
                 }
                 Err(error) => {

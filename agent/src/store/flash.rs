@@ -78,6 +78,7 @@ impl Cause {
 
 /// How much was written for one cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Written {
     /// How often.
     pub times: u64,

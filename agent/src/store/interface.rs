@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::change::{Change, Loaded};
 use super::error::StoreError;
+use super::event_log::{EventPage, EventRange};
 use super::flash::Writes;
 use super::outcome::Recovery;
 use super::task::Task;
@@ -40,6 +42,7 @@ pub struct StoreHealth {
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Done {
     /// Whether all is well.
     pub ok: bool,
@@ -62,6 +65,7 @@ impl Done {
 
 /// A backup of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BackupInfo {
     /// Its file.
     pub path: String,
@@ -94,6 +98,7 @@ pub struct Figures {
 
 /// Which state a snapshot is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotKind {
     /// What was wanted.
@@ -170,6 +175,20 @@ pub trait Store: Send + Sync {
     /// When the database cannot be read.
     async fn history(&self) -> Result<Vec<Snapshot>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// Reads at most so many events; those that wait to be written are among them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    async fn events(&self, range: EventRange, most: usize) -> Result<EventPage, StoreError> {
+        let _ = (range, most);
+        Ok(EventPage::default())
+    }
+
+    /// The newest event's id, and word of every newer one. Without a sender where there are none.
+    fn newest_event(&self) -> watch::Receiver<i64> {
+        watch::channel(0).1
     }
 
     /// Counts what is in the database and what was written.

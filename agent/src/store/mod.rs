@@ -13,6 +13,7 @@
 //! | `open`, `integrity` | whose file it is, whether it is whole, its schema |
 //! | `recover` | what cannot be used is set aside; a backup takes its place, or it is begun anew |
 //! | `backup` | verified copies |
+//! | `journal`, `event_log` | events before and after they are written |
 //! | `upkeep`, `offline` | checks, copies and the like, by the writer while an agent runs, on the file while none does |
 //!
 //! Nothing is written when nothing changes: every statement leaves a row with equal bytes alone, and a transaction that
@@ -22,6 +23,7 @@ mod backup;
 mod change;
 mod data_dir;
 mod error;
+mod event_log;
 mod figures;
 mod flash;
 mod inline;
@@ -45,6 +47,7 @@ mod writer;
 pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredKey, StoredTarget, target_source, usual_scopes};
 pub use data_dir::DataLock;
 pub use error::StoreError;
+pub use event_log::{EventPage, EventRange, StoredEvent};
 pub use flash::{Writes, Written, WrittenOnDay};
 pub use inline::{InlineFailure, InlineStore};
 pub use interface::{BackupInfo, Done, Figures, Snapshot, SnapshotKind, Store, StoreHealth};

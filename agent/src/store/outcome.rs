@@ -2,6 +2,7 @@
 
 /// What became of a database that could not be used as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// A backup took its place.
@@ -14,6 +15,7 @@ pub enum Outcome {
 
 /// What happened to the database at this start, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Recovery {
     /// What became of it.
     pub outcome: Outcome,

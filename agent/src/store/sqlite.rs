@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::change::{Change, Loaded};
 use super::data_dir::DataLock;
 use super::error::StoreError;
+use super::event_log::{EventPage, EventRange};
 use super::interface::{Done, Figures, Snapshot, Store, StoreHealth};
 use super::journal::Journal;
 use super::open::open;
 use super::outcome::Recovery;
 use super::place::Place;
+use super::tables;
 use super::task::Task;
 use super::writer::{Command, Writer, locked};
 use crate::clock::{Clock, SystemClock};
@@ -59,7 +61,9 @@ impl SqliteStore {
         let path = place.database.clone();
         let opened = open(&place, SystemClock.now())?;
         let (recovery, fully_checked) = (opened.recovery.clone(), opened.fully_checked);
-        let journal = Arc::new(Mutex::new(Journal::default()));
+        // What cannot be read now is an error of the first who asks for events.
+        let newest = tables::event::bounds(&opened.connection).ok().flatten().map_or(0, |(_, newest)| newest);
+        let journal = Arc::new(Mutex::new(Journal::after(newest)));
         let reopen = Arc::new(watch::Sender::new(false));
         let writer = Writer::new(opened, place, lock, journal.clone(), reopen.clone());
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
@@ -135,6 +139,14 @@ impl Store for SqliteStore {
 
     async fn history(&self) -> Result<Vec<Snapshot>, StoreError> {
         self.ask(|reply| Command::History { reply }).await?
+    }
+
+    async fn events(&self, range: EventRange, most: usize) -> Result<EventPage, StoreError> {
+        self.ask(|reply| Command::Events { range, most, reply }).await?
+    }
+
+    fn newest_event(&self) -> watch::Receiver<i64> {
+        locked(&self.journal).told.subscribe()
     }
 
     async fn figures(&self) -> Result<Figures, StoreError> {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::change::{Change, Loaded};
 use super::data_dir::{DataLock, beside};
 use super::error::StoreError;
+use super::event_log::{self, EventPage, EventRange};
 use super::figures;
 use super::flash::{Cause, Flash};
 use super::interface::{BackupInfo, Done, Figures, Snapshot, StoreHealth};
@@ -47,6 +48,8 @@ pub(super) enum Command {
     Tidy { reply: oneshot::Sender<Result<(), StoreError>> },
     /// Read the snapshots.
     History { reply: oneshot::Sender<Result<Vec<Snapshot>, StoreError>> },
+    /// Read events.
+    Events { range: EventRange, most: usize, reply: oneshot::Sender<Result<EventPage, StoreError>> },
     /// Count.
     Figures { reply: oneshot::Sender<Result<Figures, StoreError>> },
     /// Do anything, for tests that need a full disk or a count.
@@ -127,6 +130,10 @@ impl Writer {
             }
             Command::History { reply } => {
                 let read = tables::snapshot::all(&self.opened.connection);
+                let _ = reply.send(read.map_err(|error| self.failed(&error)));
+            }
+            Command::Events { range, most, reply } => {
+                let read = event_log::read(&self.opened.connection, &self.journal, range, most);
                 let _ = reply.send(read.map_err(|error| self.failed(&error)));
             }
             Command::Figures { reply } => {

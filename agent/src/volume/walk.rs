@@ -11,6 +11,7 @@ const GATHER_BYTES: u64 = 1024 * 1024;
 
 /// What a content adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counts {
     /// Plain files.
     pub files: u64,

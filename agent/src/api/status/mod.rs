@@ -14,6 +14,7 @@ use crate::store::Recovery;
 
 /// The state of the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     /// The device and its agent.
     pub device: DeviceRow,
@@ -67,6 +68,7 @@ read_by_field!(Status {
 
 /// The device and its agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeviceRow {
     /// Uuid; empty while it has none.
     pub uuid: String,
@@ -91,6 +93,7 @@ read_by_field!(DeviceRow { uuid, name, device_type = "type", arch, os, ip_addres
 
 /// What the agent is at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PhaseRow {
     /// `starting`, `no-target`, `watch-only`, `applying`, `waiting`, `settled` or `engine-away`.
     pub name: String,
@@ -104,6 +107,7 @@ read_by_field!(PhaseRow { name, text, since });
 
 /// Whether the agent itself is well; the network has no part in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Health {
     /// The verdict of `/v1/healthy`.
     pub healthy: bool,
@@ -115,6 +119,7 @@ read_by_field!(Health { healthy, reasons });
 
 /// One app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AppRow {
     /// Name.
     pub name: String,
@@ -136,6 +141,7 @@ read_by_field!(AppRow { name, uuid, id, wanted_commit, settled_commit, update_st
 
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServiceRow {
     /// Name.
     pub name: String,
@@ -192,6 +198,7 @@ read_by_field!(ServiceRow {
 
 /// A step that is being carried out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DoingRow {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]
@@ -214,6 +221,7 @@ read_by_field!(DoingRow { action = "do", text, why, app, service, since, progres
 
 /// Something that is not done now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WaitRow {
     /// App.
     pub app: String,
@@ -233,6 +241,7 @@ read_by_field!(WaitRow { app, service, reason, text, since, until });
 
 /// An app whose part of the target is refused; its running release is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RefusedRow {
     /// Name, else the uuid.
     pub app: String,
@@ -248,6 +257,7 @@ read_by_field!(RefusedRow { app, uuid, commit, offences });
 
 /// A place in the target and what is wrong there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OffenceRow {
     /// JSON path.
     pub path: String,
@@ -259,6 +269,7 @@ read_by_field!(OffenceRow { path, message });
 
 /// Something the target asks for and the agent does not do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnsupportedRow {
     /// App.
     pub app: String,
@@ -274,6 +285,7 @@ read_by_field!(UnsupportedRow { app, service, path, message });
 
 /// Something that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FaultRow {
     /// What it hit.
     pub subject: String,
@@ -285,6 +297,7 @@ read_by_field!(FaultRow { subject, message });
 
 /// The connection to the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cloud {
     /// `apiEndpoint`; empty when the device is unmanaged.
     pub endpoint: String,
@@ -326,6 +339,7 @@ read_by_field!(Cloud {
 
 /// A device that is joining its cloud.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProvisioningRow {
     /// What it is at, for example `registering with https://api.example.com`.
     pub doing: String,
@@ -341,6 +355,7 @@ read_by_field!(ProvisioningRow { doing, error, failures, next_try });
 
 /// The engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EngineRow {
     /// Product.
     pub name: String,
@@ -356,6 +371,7 @@ read_by_field!(EngineRow { name, version, api_version, address });
 
 /// The database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Database {
     /// Its file.
     pub path: String,
@@ -397,6 +413,7 @@ read_by_field!(Database {
 
 /// A backup of the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BackupRow {
     /// Its file.
     pub path: String,

@@ -5,8 +5,10 @@ mod endpoints;
 mod hostile;
 mod pictures;
 mod scopes;
+mod streams;
 
 pub(super) use access_tcp::called;
+pub(super) use pictures::settled;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,13 +20,15 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::caller::Caller;
-use super::{ApiState, Identity, Limits, bind, serve};
+use super::{ApiState, Identity, Limits, Streams, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
+use crate::events::{Event, Level};
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
 use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
+use crate::store::{EventPage, EventRange, StoredEvent};
 use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
 use crate::telemetry::Statistics;
 
@@ -45,6 +49,7 @@ struct FixedStore {
     open: bool,
     body: Option<&'static str>,
     time: Duration,
+    endless_events: bool,
 }
 
 #[async_trait::async_trait]
@@ -87,6 +92,13 @@ impl Store for FixedStore {
         Ok(vec![snapshot(2, SnapshotKind::Current, "{\"apps\":{}}"), snapshot(1, SnapshotKind::Target, "{}")])
     }
 
+    async fn events(&self, range: EventRange, most: usize) -> Result<EventPage, StoreError> {
+        let EventRange::After(after) = range else { return Ok(EventPage::default()) };
+        let stored = |id| StoredEvent { id, event: Event::note(Level::Info, "x".repeat(500), None), count: 1 };
+        let more = if self.endless_events { i64::try_from(most).unwrap() } else { 0 };
+        Ok(EventPage { events: (after + 1..=after + more).map(stored).collect(), gap: false })
+    }
+
     async fn figures(&self) -> Result<Figures, StoreError> {
         let written = Written { times: 1, bytes: 8240, syncs: 1 };
         let by_cause: std::collections::BTreeMap<_, _> = [("target".to_owned(), written)].into();
@@ -104,6 +116,8 @@ pub(super) struct Given {
     pub store_open: bool,
     pub stored: Option<&'static str>,
     pub store_time: Duration,
+    /// After every event there is another.
+    pub endless_events: bool,
     pub limits: Limits,
     pub statistics: Statistics,
     pub queue: usize,
@@ -118,6 +132,7 @@ impl Default for Given {
             store_open: true,
             stored: None,
             store_time: Duration::ZERO,
+            endless_events: false,
             limits: Limits::default(),
             statistics: Statistics::new(Duration::from_secs(60), Duration::from_secs(86_400)),
             queue: 1,
@@ -132,6 +147,8 @@ pub(super) struct Served {
     pub requests: mpsc::Receiver<Request>,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
+    /// Ends answers without an end.
+    pub streams: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -156,6 +173,7 @@ impl Given {
             ..DeviceInfo::default()
         };
         let identity = Identity { uuid: UUID.into(), target_source: CLOUD.into(), api_port: 48484, ..Identity::default() };
+        let streams = watch::Sender::new(false);
         let state = ApiState {
             identity,
             view: watch::channel(Arc::new(View { device: Arc::new(device), ..self.view })).1,
@@ -168,17 +186,23 @@ impl Given {
             calls: None,
             host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
-            store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             statistics: self.statistics,
-            clock: Arc::new(FixedClock),
             listening: watch::Sender::default().subscribe(),
             update: crate::slot::UpdateLink::default(),
+            store: Arc::new(FixedStore {
+                open: self.store_open,
+                body: self.stored,
+                time: self.store_time,
+                endless_events: self.endless_events,
+            }),
+            clock: Arc::new(FixedClock),
+            streams: Streams::new(streams.subscribe()),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state.clone(), self.limits, async {
             let _ = stopped.await;
         }));
-        (Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }, state)
+        (Served { socket, polls, requests, stop: Some(stop), task, streams, _folder: folder }, state)
     }
 }
 

@@ -106,7 +106,7 @@ fn settled_on(commit: &str) -> Arc<Memory> {
 }
 
 /// Both services run the wanted release.
-pub(super) fn settled() -> View {
+pub(in crate::api) fn settled() -> View {
     View {
         phase: Phase::Settled,
         engine: Some(EngineInfo { name: "Docker".into(), version: "20.10.24".into(), ..EngineInfo::default() }),

@@ -77,7 +77,7 @@ impl Ground {
     }
 
     fn say(&self, level: Level, message: &str) {
-        let event = Event { level, app: None, service: None, message: message.into(), wall_ms: None };
+        let event = Event::note(level, message.into(), None);
         self.events.as_ref().unwrap().send(event).unwrap();
     }
 }

@@ -68,7 +68,7 @@ mod tests {
     use crate::events::{Event, Level};
 
     fn line(message: String) -> Line {
-        let event = Event { level: Level::Info, app: None, service: None, message, wall_ms: Some(1) };
+        let event = Event::note(Level::Info, message, Some(1));
         Line::of_event(&event, Now::default())
     }
 

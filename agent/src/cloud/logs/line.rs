@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn event(level: Level, message: &str, wall_ms: Option<i64>) -> Event {
-        Event { level, app: Some("shop".into()), service: Some("till".into()), message: message.into(), wall_ms }
+        Event { app: Some("shop".into()), service: Some("till".into()), ..Event::note(level, message.into(), wall_ms) }
     }
 
     fn written(line: &Line, now: Now) -> Value {

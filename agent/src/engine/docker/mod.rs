@@ -13,6 +13,8 @@ mod errors;
 mod events;
 mod images;
 mod link;
+mod log_lines;
+mod logs;
 mod mounts;
 mod names;
 mod networks;
@@ -39,10 +41,11 @@ use holdfast_plan::current::{EngineState, Image, Volume};
 use holdfast_plan::target::{AppId, AppUuid, ImageRef, NetworkSpec, VolumeSpec};
 use serde_json::Value;
 
-use super::{Address, Content, Engine, EngineInfo, Events, Progress, RegistryAuth, Result};
+use super::{Address, Content, Engine, EngineInfo, Events, LogLines, LogRange, Progress, RegistryAuth, Result};
 use cache::Cache;
 use link::Link;
 use recognise::Scope;
+pub(crate) use time::unix_ns;
 
 use crate::usage::ContainerUsage;
 
@@ -174,6 +177,10 @@ impl Engine for DockerEngine {
 
     async fn sweep_copies(&self) -> Result<()> {
         self.shared.sweep_copies().await
+    }
+
+    async fn logs(&self, id: &str, range: &LogRange) -> Result<LogLines> {
+        logs::read(&self.shared, id, range).await
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {

@@ -1,8 +1,20 @@
-//! The engine's timestamps (RFC 3339) as milliseconds since 1970.
+//! The engine's timestamps (RFC 3339) as milliseconds and nanoseconds since 1970.
 
 /// Reads a timestamp such as `2026-02-03T04:05:06.789123456+01:00`; `None` when it is not one, or when it is the engine's
 /// word for never (year 1).
 pub(super) fn unix_ms(text: &str) -> Option<i64> {
+    let (seconds, fraction) = parts(text)?;
+    Some(seconds * 1000 + digits(fraction, 3))
+}
+
+/// The same in nanoseconds; `None` too after the year 2262, which they do not reach.
+pub(crate) fn unix_ns(text: &str) -> Option<i64> {
+    let (seconds, fraction) = parts(text)?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(digits(fraction, 9))
+}
+
+/// Seconds since 1970, and the digits of the fraction.
+fn parts(text: &str) -> Option<(i64, &str)> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
     let [year, month, day] = numbers(date, '-')?;
     let zone = rest.find(['Z', 'z', '+', '-'])?;
@@ -14,7 +26,7 @@ pub(super) fn unix_ms(text: &str) -> Option<i64> {
         return None;
     }
     let seconds = (days_since_1970(year, month, day) * 24 + hour) * 3600 + minute * 60 + second - offset_s(zone)?;
-    Some(seconds * 1000 + thousandths(fraction)?)
+    fraction.bytes().all(|b| b.is_ascii_digit()).then_some((seconds, fraction))
 }
 
 /// Three numbers between separators.
@@ -35,12 +47,9 @@ fn offset_s(zone: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then(|| sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))
 }
 
-/// The first three digits of a fraction.
-fn thousandths(fraction: &str) -> Option<i64> {
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(fraction.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+/// So many digits of a fraction.
+fn digits(fraction: &str, most: usize) -> i64 {
+    fraction.bytes().chain(std::iter::repeat(b'0')).take(most).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
 }
 
 /// Days from 1970-01-01 in the Gregorian calendar, counted in 400-year eras of years that begin in March.
@@ -67,7 +76,10 @@ mod tests {
             ("2026-11-21T06:54:00.1-01:00", 1_795_247_640_100),
         ] {
             assert_eq!(unix_ms(text), Some(ms), "{text}");
+            assert_eq!(unix_ns(text).map(|ns| ns.div_euclid(1_000_000)), Some(ms), "{text}");
         }
+        assert_eq!(unix_ns("2026-11-21T07:54:00.123456789Z"), Some(1_795_247_640_123_456_789));
+        assert_eq!(unix_ns("9999-12-31T23:59:59Z"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::super::failures::{self, Cause};
 use super::super::running::Ended;
 use super::super::step_error::StepError;
 use super::Reconciler;
-use crate::events::Level;
+use crate::events::{Level, Topic};
 use crate::host::HostError;
 use crate::store::Change;
 
@@ -38,7 +38,14 @@ impl Reconciler {
                 }
                 for lock in &done.broken {
                     let message = format!("the application's update lock {} was broken", lock.file);
-                    self.announcer.say(Level::Warning, step.app.as_deref(), Some(&lock.service), message, now.wall_ms);
+                    self.announcer.say_on(
+                        Topic::Lock,
+                        Level::Warning,
+                        step.app.as_deref(),
+                        Some(&lock.service),
+                        message,
+                        now.wall_ms,
+                    );
                 }
                 let changes = done.remember.iter().cloned().map(Change::Remember).collect::<Vec<_>>();
                 // What cannot be recorded now is recorded by a later round: the object itself is there to be seen.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::outage::{Outage, Pace};
 use super::Reconciler;
 use crate::engine::EngineError;
-use crate::events::Level;
+use crate::events::{Level, Topic};
 
 /// The slow full look that is the safety net under the engine's events.
 const SLOW_LOOK: Duration = Duration::from_secs(300);
@@ -38,7 +38,14 @@ impl Reconciler {
             Err(error) => return self.engine_failed(&error),
         };
         if self.away.take().is_some() {
-            self.announcer.say(Level::Info, None, None, "the engine answers again".into(), self.tools.clock.now().wall_ms);
+            self.announcer.say_on(
+                Topic::State,
+                Level::Info,
+                None,
+                None,
+                "the engine answers again".into(),
+                self.tools.clock.now().wall_ms,
+            );
         }
         let locks = self.observe_locks().await?;
         let host = self.tools.host.state().await;
@@ -83,7 +90,7 @@ impl Reconciler {
         let now = self.tools.clock.now();
         if self.away.is_none() {
             let message = format!("{error}; containers go on, the agent keeps trying");
-            self.announcer.say(Level::Error, None, None, message, now.wall_ms);
+            self.announcer.say_on(Topic::State, Level::Error, None, None, message, now.wall_ms);
         }
         self.events = None;
         self.away = Some(Outage::again(self.away.take(), error.to_string(), ENGINE_RETRY, now.boot_ms));

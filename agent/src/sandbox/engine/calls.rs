@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::world::World;
 use super::{ADDRESS, SimEngine};
-use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, Progress, RegistryAuth, Result};
+use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, LogLines, LogRange, Progress, RegistryAuth, Result};
 use crate::usage::ContainerUsage;
 
 /// How much of a volume is handed over at a time.
@@ -159,6 +159,11 @@ impl Engine for SimEngine {
         self.call("sweep_copies", "copies", |_| Ok(())).await
     }
 
+    async fn logs(&self, id: &str, range: &LogRange) -> Result<LogLines> {
+        self.call("logs", &self.label(id), |_| Ok(())).await?;
+        Ok(self.log_lines(id, *range))
+    }
+
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {
         self.call("create_container", &format!("container {}", spec.name), |world| world.create_container(spec)).await
     }
@@ -204,7 +209,7 @@ struct Listening {
 }
 
 impl SimEngine {
-    fn stream(&self) -> Events {
+    pub(super) fn stream(&self) -> Events {
         let listening = Listening {
             seen: self.shared.changed.subscribe(),
             connection: self.with(|world| world.connection),

@@ -8,6 +8,7 @@ mod catalogue;
 mod containers;
 mod gate;
 mod images;
+mod logs;
 mod merge;
 mod networks;
 mod observer;

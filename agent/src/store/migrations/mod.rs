@@ -35,6 +35,12 @@ const STEPS: &[Migration] = &[
         down: include_str!("001-foundation/down.sql"),
     },
     Migration { version: 2, name: "history", up: include_str!("002-history/up.sql"), down: include_str!("002-history/down.sql") },
+    Migration {
+        version: 3,
+        name: "event-topic",
+        up: include_str!("003-event-topic/up.sql"),
+        down: include_str!("003-event-topic/down.sql"),
+    },
 ];
 
 /// Stands in every database whose schema this agent made, whatever its header says.

@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn say_at(&self, level: Level, message: &str) {
-        let event = Event { level, app: None, service: None, message: message.into(), wall_ms: Some(WALL_MS) };
+        let event = Event::note(level, message.into(), Some(WALL_MS));
         // The loop may have ended on purpose.
         let _ = self.events.send(event);
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::events::Level;
-use crate::store::{SnapshotKind, Written};
+use crate::events::{Level, Topic};
+use crate::store::{EventPage, EventRange, SnapshotKind, Written};
 
 fn event(level: Level, message: &str) -> Event {
-    Event { level, app: Some("fleet".into()), service: None, message: message.into(), wall_ms: Some(1_800_000_000_000) }
+    Event { app: Some("fleet".into()), ..Event::note(level, message.into(), Some(1_800_000_000_000)) }
 }
 
 fn current(state: &str) -> Change {
@@ -129,16 +129,83 @@ async fn old_events_go_and_ids_go_on() {
         c.execute_batch(
             "INSERT INTO agent_run VALUES (1, 'an earlier boot', 5, '0');
              WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-             INSERT INTO event SELECT i, 1, 1, i, 'info', NULL, NULL, 'old', 1 FROM n;",
+             INSERT INTO event SELECT i, 1, 1, i, 'info', NULL, NULL, 'old', 1, 'note' FROM n;",
         )
         .unwrap();
     })
     .await;
+    drop(store);
+    let store = open_in(&folder).unwrap();
     store.note(&Event { wall_ms: None, ..event(Level::Info, "new") });
     store.flush().await.unwrap();
     assert_eq!(texts(&store).await, [("new".to_owned(), 1)], "older than a week by this machine's clock");
     let newest: i64 = on_connection(&store, |c| c.query_row("SELECT max(id) FROM event", [], |row| row.get(0)).unwrap()).await;
-    assert_eq!((newest, count(&store, "agent_run").await), (5001, 1));
+    assert!(newest > 105_000, "{newest}");
+    assert_eq!(count(&store, "agent_run").await, 1);
+}
+
+fn messages(page: &EventPage) -> Vec<(&str, u32)> {
+    page.events.iter().map(|stored| (stored.event.message.as_str(), stored.count)).collect()
+}
+
+#[tokio::test]
+async fn events_are_read_back_by_id_across_restarts() {
+    let folder = folder();
+    let store = open_in(&folder).unwrap();
+    let mut told = store.newest_event();
+    let begin = *told.borrow_and_update();
+    assert_eq!(store.events(EventRange::After(begin), 10).await.unwrap(), EventPage::default());
+    for text in ["one", "again", "two", "again"] {
+        store.note(&event(Level::Info, text));
+    }
+    assert!(told.has_changed().unwrap());
+    let page = store.events(EventRange::After(begin), 10).await.unwrap();
+    assert_eq!(messages(&page), [("one", 1), ("again", 1), ("two", 1), ("again", 1)], "as they came, before any write");
+    let seen = page.events[1].id;
+    store.flush().await.unwrap();
+    drop(store);
+    let store = open_in(&folder).unwrap();
+    store.note(&Event { topic: Topic::Pull, service: Some("main".into()), ..event(Level::Error, "three") });
+    let mut after = seen;
+    let mut all = Vec::new();
+    loop {
+        let page = store.events(EventRange::After(after), 2).await.unwrap();
+        assert!(!page.gap);
+        let Some(last) = page.events.last() else { break };
+        after = last.id;
+        all.extend(page.events);
+    }
+    let texts: Vec<_> = all.iter().map(|stored| (stored.event.message.as_str(), stored.count)).collect();
+    assert_eq!(texts, [("two", 1), ("again", 2), ("three", 1)]);
+    assert_eq!((all[2].event.topic, all[2].event.level), (Topic::Pull, Level::Error));
+    store.flush().await.unwrap();
+    drop(store);
+    let store = open_in(&folder).unwrap();
+    let stored = store.events(EventRange::After(all[1].id), 10).await.unwrap().events;
+    assert_eq!(stored, [all[2].clone()], "the same from the file as it was before");
+    let newest = store.events(EventRange::Newest, 2).await.unwrap();
+    assert_eq!(messages(&newest), [("again", 2), ("three", 1)]);
+}
+
+#[tokio::test]
+async fn a_reader_is_told_when_something_it_has_not_seen_is_gone() {
+    let folder = folder();
+    let store = open_in(&folder).unwrap();
+    store.note(&event(Level::Info, "first"));
+    store.flush().await.unwrap();
+    let first = store.events(EventRange::Newest, 1).await.unwrap().events[0].id;
+    drop(store);
+    let store = open_in(&folder).unwrap();
+    on_connection(&store, |c| c.execute_batch("UPDATE event SET at_ms = 1").unwrap()).await;
+    store.note(&event(Level::Info, "second"));
+    store.note(&event(Level::Info, "third"));
+    store.flush().await.unwrap();
+    drop(store);
+    let store = open_in(&folder).unwrap();
+    assert!(store.events(EventRange::After(first - 1), 9).await.unwrap().gap, "the first is too old by now");
+    assert!(!store.events(EventRange::After(0), 9).await.unwrap().gap, "nobody has seen anything");
+    let foreign = store.events(EventRange::After(i64::MAX), 9).await.unwrap();
+    assert!(foreign.gap && messages(&foreign) == [("second", 1), ("third", 1)], "{foreign:?}");
 }
 
 #[tokio::test]
