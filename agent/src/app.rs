@@ -25,6 +25,7 @@ use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{CloudView, PollLinks, PollSettings, Poller, Timing};
+use crate::diagnose::Diagnosis;
 use crate::events::Event;
 use crate::host::ServiceManager;
 use crate::import;
@@ -89,7 +90,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
+    let diagnosis = Arc::new(Diagnosis::new(settings.clone(), faults.clone(), clock.clone()));
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, diagnosis);
     loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
@@ -174,7 +176,7 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
+    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools, diagnosis: Arc<Diagnosis>) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -186,6 +188,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            diagnosis,
         }
     }
 }

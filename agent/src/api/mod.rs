@@ -11,6 +11,7 @@
 //! | `table`, `route`, `caller`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
 //! | `host` | handlers of the host: restart, shutdown, name, proxy |
+//! | `diagnose` | the checks of `holdfast diagnose` |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
@@ -21,6 +22,7 @@ mod answer;
 mod body;
 mod caller;
 mod database;
+mod diagnose;
 mod error;
 mod health;
 mod host;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
+use crate::diagnose::Diagnosis;
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::reconcile::{Request, View};
@@ -52,6 +53,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The checks of the device.
+    pub diagnosis: Arc<Diagnosis>,
 }
 
 impl ApiState {

@@ -10,7 +10,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::body::{self, Fields};
 use super::caller::Caller;
 use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, host, transfer, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, diagnose, host, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -34,7 +34,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES)
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES).chain(&diagnose::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit.

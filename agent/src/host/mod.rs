@@ -19,7 +19,9 @@ mod unit;
 
 pub use bus::BusError;
 pub use control::ControlSettings;
+pub(crate) use file::{first_line, read_in};
 pub use info::Metrics;
+pub(crate) use info::kernel_log;
 pub use notify::ServiceManager;
 pub use system::SystemHost;
 

@@ -16,7 +16,7 @@ pub(super) fn root_certificates(text: &str) -> Checked<String> {
 }
 
 /// Standard base64 with or without padding and line breaks, to UTF-8. Ten lines are less than a crate.
-fn decode_base64(text: &str) -> Option<String> {
+pub(crate) fn decode_base64(text: &str) -> Option<String> {
     let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0_u32, 0_u32);
     for byte in text.trim_end().trim_end_matches('=').bytes().filter(|b| !b.is_ascii_whitespace()) {
         let six = match byte {

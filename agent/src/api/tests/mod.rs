@@ -17,8 +17,10 @@ use super::{ApiState, Identity, Limits, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
+use crate::diagnose::Diagnosis;
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
+use crate::settings::Settings;
 use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
 use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
 
@@ -154,6 +156,7 @@ impl Given {
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
+            diagnosis: Arc::new(Diagnosis::new(Settings::default(), Vec::new(), Arc::new(FixedClock))),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state, self.limits, async {

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Full;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::link::Link;
 use crate::engine::{EngineError, Result};
+use crate::http::exchange;
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -23,22 +22,9 @@ pub(super) async fn get(link: &Link, object: &str, path: &str, limit: Duration) 
     let failed = |message: String| EngineError::Failed { object: object.to_owned(), message };
     let ask = async {
         let stream = UnixStream::connect(&socket).await.map_err(|cause| failed(cause.to_string()))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|cause| failed(cause.to_string()))?;
-        let request = Request::get(format!("/v{version}{path}")).header(HOST, "engine").body(Empty::<Bytes>::new());
+        let request = Request::get(format!("/v{version}{path}")).header(HOST, "engine").body(Full::default());
         let request = request.map_err(|cause| failed(cause.to_string()))?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|cause| failed(cause.to_string()))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-            Ok((status, body.map_err(|cause| failed(cause.to_string()))?.to_bytes()))
-        };
-        let mut answer = std::pin::pin!(answer);
-        tokio::select! {
-            answered = &mut answer => answered,
-            // The rest is read from what the connection left.
-            _ = connection => answer.await,
-        }
+        exchange(stream, request, MAX_ANSWER_BYTES).await.map_err(failed)
     };
     let answered = timeout(limit, ask).await;
     let (status, body) =
