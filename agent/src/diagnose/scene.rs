@@ -77,6 +77,9 @@ impl Scene {
     pub async fn engine(&self) -> Result<PathBuf, String> {
         let find = || async {
             let given = self.settings.engine.as_deref();
+            if given == Some("sim:") {
+                return Err("it is simulated, inside the agent".to_owned());
+            }
             if let Some(address) = given {
                 return address.parse::<Address>().map(|address| address.socket).map_err(|error| error.to_string());
             }

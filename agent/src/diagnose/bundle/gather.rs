@@ -14,7 +14,7 @@ use crate::http;
 /// How long the agent has for one answer.
 const AGENT_LIMIT: Duration = Duration::from_secs(20);
 const AGENT_BYTES: usize = 20 * 1024 * 1024;
-/// Files of one folder that are looked at, and how deep no folder is entered.
+/// Files of one folder that are looked at.
 const MOST_FILES: usize = 64;
 /// The kernel's last words, bytes.
 const KERNEL_BYTES: usize = 512 * 1024;
@@ -215,7 +215,12 @@ async fn facts(scene: &Scene, all: &mut Gathered) {
     }
     for path in HOST {
         if let Some(text) = read_in(root, path) {
-            all.take(&format!("host{path}"), Ok(read_or_configuration(text)));
+            // A file of variables is an environment.
+            let raw = match path.ends_with(".env") {
+                true => Raw::Json(json!({ "environment": text.lines().collect::<Vec<_>>() })),
+                false => read_or_configuration(text),
+            };
+            all.take(&format!("host{path}"), Ok(raw));
         }
     }
     for folder in CONNECTIONS {

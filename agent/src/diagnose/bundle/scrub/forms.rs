@@ -29,9 +29,8 @@ impl Forms {
         for secret in known {
             let escaped = in_json(secret);
             let twice = in_json(&escaped);
-            let addressed = in_address(secret);
-            for text in [addressed.to_ascii_lowercase(), addressed.replace("%20", "+"), addressed, twice, escaped, secret.clone()]
-            {
+            // In an address a blank may be a plus; everything else is read back before it is looked at.
+            for text in [secret.replace(' ', "+"), twice, escaped, secret.clone()] {
                 forms.add(text, false);
             }
             if secret.len() >= LEAST_ENCODED_BYTES {
@@ -56,8 +55,24 @@ impl Forms {
 
     /// The text without them, and how many there were; `None` when there are none.
     pub fn remove(&self, text: &str) -> Option<(String, usize)> {
-        let bytes = text.as_bytes();
-        let mut spans: Vec<(usize, usize)> = Vec::new();
+        let mut spans = self.spans(text.as_bytes());
+        if let Some((decoded, starts)) = from_address(text.as_bytes()) {
+            let place = |at: usize| starts.get(at).map_or(text.len(), |start| *start as usize);
+            spans.extend(self.spans(&decoded).into_iter().map(|(from, to)| (place(from), place(to))));
+        }
+        spans.sort_unstable();
+        // Where they overlap, what is left of one between others would tell a part of it.
+        spans.dedup_by(|next, last| {
+            let one = next.0 <= last.1;
+            last.1 = if one { last.1.max(next.1) } else { last.1 };
+            one
+        });
+        (!spans.is_empty()).then(|| (without(text, &spans), spans.len()))
+    }
+
+    /// Where they stand.
+    fn spans(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
+        let mut spans = Vec::new();
         for (at, head) in bytes.windows(HEAD_BYTES).enumerate() {
             if !self.begins[usize::from(u16::from_be_bytes([head[0], head[1]]))] {
                 continue;
@@ -69,26 +84,39 @@ impl Forms {
                     from -= bytes[..from].iter().rev().take_while(|byte| is_base64(**byte)).count();
                     to += bytes[to..].iter().take_while(|byte| is_base64(**byte)).count();
                 }
-                match spans.last_mut() {
-                    // They overlap: what is left of one between others would tell a part of it.
-                    Some(last) if from <= last.1 => *last = (last.0.min(from), last.1.max(to)),
-                    _ => spans.push((from, to)),
-                }
+                spans.push((from, to));
             }
         }
-        (!spans.is_empty()).then(|| (without(text, &spans), spans.len()))
+        spans
     }
+}
+
+/// The bytes of a text in which `%41` stands for `A`, and where each of them began; `None` when nothing is written so.
+fn from_address(text: &[u8]) -> Option<(Vec<u8>, Vec<u32>)> {
+    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte_at = |at: usize| match text[at..] {
+        [b'%', high, low, ..] => Some(hex(high)? << 4 | hex(low)?),
+        _ => None,
+    };
+    (0..text.len()).find(|at| byte_at(*at).is_some())?;
+    let (mut bytes, mut starts, mut at) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len()), 0);
+    while at < text.len() {
+        let decoded = byte_at(at);
+        bytes.push(decoded.unwrap_or(text[at]));
+        starts.push(u32::try_from(at).ok()?);
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    Some((bytes, starts))
 }
 
 fn without(text: &str, spans: &[(usize, usize)]) -> String {
     let (mut cleaned, mut at) = (String::with_capacity(text.len()), 0);
     for (from, to) in spans {
-        // One in base64 may reach back over one before it.
-        cleaned.push_str(text.get(at..*from).unwrap_or_default());
+        cleaned.push_str(&text[at..*from]);
         cleaned.push_str(REMOVED);
-        at = at.max(*to);
+        at = *to;
     }
-    cleaned.push_str(text.get(at..).unwrap_or_default());
+    cleaned.push_str(&text[at..]);
     cleaned
 }
 
@@ -100,18 +128,6 @@ fn is_base64(byte: u8) -> bool {
 fn in_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// As it stands in an address (RFC 3986).
-fn in_address(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
 }
 
 /// The characters of base64 that are made of these bytes alone, when so many bytes (0 to 2) of three stand before them.
@@ -146,6 +162,12 @@ mod tests {
         Forms::of(&known).remove(text).map_or_else(|| text.to_owned(), |(cleaned, _)| cleaned)
     }
 
+    /// As it stands in an address (RFC 3986).
+    fn in_address(text: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    }
+
     /// Encoded by another program.
     fn base64(text: &str) -> String {
         use std::io::Write;
@@ -165,6 +187,7 @@ mod tests {
             format!("?q={}", in_address(secret)),
             format!("?q={}", in_address(secret).to_ascii_lowercase()),
             format!("?q={}", in_address(secret).replace("%20", "+")),
+            format!("?q={}%2", secret.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>()),
         ] {
             let cleaned = cleaned(&[secret], &text);
             assert!(cleaned.contains(REMOVED) && !cleaned.contains("rd") && !cleaned.contains("1+2"), "{text} -> {cleaned}");

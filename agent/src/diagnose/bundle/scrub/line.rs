@@ -64,10 +64,14 @@ fn one(scrubber: &mut Scrubber, place: &str, line: &str, remember: bool) -> Stri
     spans.sort_unstable();
     let (mut cleaned, mut at) = (String::with_capacity(line.len()), 0);
     for (from, to) in spans {
-        if remember {
-            scrubber.learn(&line[from..to], true);
+        let value = &line[from..to];
+        if remember || looks_made_up(value) {
+            scrubber.learn(value, true);
         }
-        scrubber.learn_within(&line[from..to]);
+        if let Some((_, password)) = value.split_once(':').filter(|_| line[..from].ends_with("://")) {
+            scrubber.learn(password, true);
+        }
+        scrubber.learn_within(value);
         if to <= at {
             continue;
         }
@@ -81,6 +85,13 @@ fn one(scrubber: &mut Scrubber, place: &str, line: &str, remember: bool) -> Stri
     }
     cleaned.push_str(&line[at..]);
     cleaned
+}
+
+/// Whether a value that stood in a log after a name that speaks of a secret is one to be looked for elsewhere, and no word
+/// of a sentence.
+fn looks_made_up(value: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| value.as_bytes().iter().any(kind);
+    value.len() >= 8 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !value.contains(' ')
 }
 
 type Span = (usize, usize);

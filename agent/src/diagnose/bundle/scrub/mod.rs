@@ -123,11 +123,9 @@ impl Scrubber {
         if value.len() < least || number || self.known.len() >= MOST_SECRETS || ORDINARY.contains(&&*value.to_ascii_lowercase()) {
             return;
         }
-        if self.known.insert(value.to_owned()) {
-            self.forms = None;
-        }
-        for line in value.lines().map(str::trim).filter(|line| line.len() >= LEAST_LINE_BYTES && line.len() < value.len()) {
-            self.known.insert(line.to_owned());
+        self.keep(value, least);
+        for line in value.lines().map(str::trim).filter(|line| line.len() < value.len()) {
+            self.keep(line, LEAST_LINE_BYTES);
         }
         self.learn_within(value);
     }
@@ -136,11 +134,8 @@ impl Scrubber {
     /// more JSON.
     fn learn_within(&mut self, value: &str) {
         for (user, password) in line::credentials(value) {
-            for part in [password, user] {
-                if part.len() >= LEAST_SECRET_BYTES && self.known.insert(part.to_owned()) {
-                    self.forms = None;
-                }
-            }
+            self.keep(password, LEAST_SECRET_BYTES);
+            self.keep(user, LEAST_VALUE_BYTES);
         }
         let Some(decoded) = forms::decoded(value) else { return };
         if let Ok(mut inner @ Value::Object(_)) = serde_json::from_str::<Value>(&decoded) {
@@ -148,10 +143,13 @@ impl Scrubber {
             let (places, removed) = (std::mem::take(&mut self.places), self.removed);
             tree::scrub(self, "", &mut inner, 1);
             (self.places, self.removed) = (places, removed);
-        } else if let Some((_, password)) = decoded.split_once(':')
-            && password.len() >= LEAST_SECRET_BYTES
-            && self.known.insert(password.to_owned())
-        {
+        } else if let Some((_, password)) = decoded.split_once(':') {
+            self.keep(password, LEAST_SECRET_BYTES);
+        }
+    }
+
+    fn keep(&mut self, text: &str, least: usize) {
+        if text.len() >= least && self.known.insert(text.to_owned()) {
             self.forms = None;
         }
     }
