@@ -138,7 +138,7 @@ fn with_nothing_there_at_all_it_says_so() {
     report.says("agent", "failed", "no agent answers");
     report.says("database", "failed", "is not there");
     report.says("engine", "failed", "does not answer");
-    report.says("container-health", "skipped", "does not answer");
+    report.says("container-health", "skipped", "see the check engine");
     report.says("settings", "ok", "unmanaged");
     report.says("cloud", "skipped", "unmanaged");
     let bundle = device.path("bundle.tar.gz");

@@ -41,6 +41,8 @@ pub fn pss_mib(pid: u32) -> f64 {
 pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
+    /// Where the socket is, if not in `dir`.
+    run: Option<tempfile::TempDir>,
     environment: BTreeMap<&'static str, OsString>,
     /// What is run: the binary, with what runs it before it where this processor cannot.
     program: Vec<OsString>,
@@ -77,7 +79,7 @@ impl Device {
             ("RUST_LOG", "holdfast=debug,info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ]);
-        Device { uuid: unique_uuid(), dir, environment, program: vec![binary()], through: Vec::new(), agent: None }
+        Device { uuid: unique_uuid(), dir, run: None, environment, program: vec![binary()], through: Vec::new(), agent: None }
     }
 
     /// Another program than the one under test, with what runs it.
@@ -117,6 +119,18 @@ impl Device {
     /// Changes the agent to another build of it.
     pub fn change_agent(&mut self, binary: impl Into<OsString>) {
         self.program = vec![binary.into()];
+    }
+
+    /// Puts the socket, and what lies beside it, where a device has it: on a file system in memory.
+    pub fn keep_run_files_in_memory(&mut self) {
+        let run = tempfile::Builder::new().prefix("holdfast-").tempdir_in("/dev/shm").expect("a folder in memory");
+        self.environment.insert("HOLDFAST_SOCKET", run.path().join("agent.sock").into_os_string());
+        self.run = Some(run);
+    }
+
+    /// Where the local API is.
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(&self.environment["HOLDFAST_SOCKET"])
     }
 
     /// Starts the agent through another command from now on.
@@ -206,13 +220,13 @@ impl Device {
     }
 
     pub fn try_get(&self, path: &str) -> std::io::Result<Response> {
-        http::request(&self.path("agent.sock"), "GET", path, &[], &[], CALL_LIMIT)
+        http::request(&self.socket(), "GET", path, &[], &[], CALL_LIMIT)
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Response {
         let headers = [("Content-Type", "application/json")];
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = http::request(&self.path("agent.sock"), "POST", path, &headers, body.as_bytes(), CALL_LIMIT);
+        let answer = http::request(&self.socket(), "POST", path, &headers, body.as_bytes(), CALL_LIMIT);
         answer.unwrap_or_else(|e| panic!("POST {path}: {e}"))
     }
 
@@ -220,7 +234,7 @@ impl Device {
     pub fn patch(&self, path: &str, body: &Value) -> Response {
         let headers = [("Content-Type", "application/json")];
         let body = body.to_string();
-        let answer = http::request(&self.path("agent.sock"), "PATCH", path, &headers, body.as_bytes(), CALL_LIMIT);
+        let answer = http::request(&self.socket(), "PATCH", path, &headers, body.as_bytes(), CALL_LIMIT);
         answer.unwrap_or_else(|e| panic!("PATCH {path}: {e}"))
     }
 

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use holdfast_plan::policy::Now;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::moment::{Ago, date};
+use super::reading::{FromAnswer, field, read_by_field};
 use super::status::Database;
 use crate::store::{Figures, Snapshot, SnapshotKind, Written};
 
 /// The database in figures.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DatabaseAnswer {
     /// How it is.
     pub database: Database,
@@ -25,8 +26,7 @@ pub struct DatabaseAnswer {
 }
 
 /// Pages of the main file, and the log beside it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pages {
     /// Bytes of a page.
     pub bytes_each: u64,
@@ -39,8 +39,7 @@ pub struct Pages {
 }
 
 /// What was written, by cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WritesAnswer {
     /// Whether this kernel counts bytes by thread; without it every number of bytes is 0.
     pub bytes_counted: bool,
@@ -51,8 +50,7 @@ pub struct WritesAnswer {
 }
 
 /// One day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DayRow {
     /// The day in UTC; `None` while the clock was not set.
     pub date: Option<String>,
@@ -74,15 +72,14 @@ impl DatabaseAnswer {
 }
 
 /// Past states, newest first.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct History {
     /// They.
     pub snapshots: Vec<SnapshotRow>,
 }
 
 /// A past state.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SnapshotRow {
     /// Grows with each.
     pub id: i64,
@@ -96,6 +93,22 @@ pub struct SnapshotRow {
     pub shortened: bool,
     /// The state itself.
     pub state: Box<RawValue>,
+}
+
+read_by_field!(History { snapshots });
+
+impl FromAnswer for SnapshotRow {
+    fn from_answer(value: &Value) -> SnapshotRow {
+        SnapshotRow {
+            id: field(value, "id"),
+            kind: if value["kind"] == "target" { SnapshotKind::Target } else { SnapshotKind::Current },
+            taken: field(value, "taken"),
+            source: field(value, "source"),
+            shortened: field(value, "shortened"),
+            // What was JSON a moment ago is JSON still.
+            state: RawValue::from_string(value["state"].to_string()).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+        }
+    }
 }
 
 impl History {

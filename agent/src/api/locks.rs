@@ -4,24 +4,25 @@ use holdfast_plan::current::LockHolder;
 use holdfast_plan::plan::Reason;
 use holdfast_plan::policy::Now;
 use holdfast_plan::target::AppId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::Ago;
+use super::reading::read_by_field;
 use super::release_state::apps;
 use super::sentence::step_sentence;
 use crate::reconcile::View;
 
 /// What `/v3/locks` answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LockList {
     /// Every lock that exists.
     pub locks: Vec<HeldLock>,
 }
 
+read_by_field!(LockList { locks });
+
 /// The lock of one service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HeldLock {
     /// Numeric id of the app.
     pub app_id: u64,
@@ -40,6 +41,8 @@ pub struct HeldLock {
     /// What waits for it (held by the application), or what is done under it (held by the agent).
     pub waiting: Vec<String>,
 }
+
+read_by_field!(HeldLock { app_id, app, service, holder, file, since, complete, waiting });
 
 /// The locks of the loop's last look.
 pub(super) fn lock_list(view: &View, now: Now) -> LockList {

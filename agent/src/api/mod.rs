@@ -15,6 +15,7 @@
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
+//! | `reading` | how the command line reads an answer back |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -30,6 +31,7 @@ mod listener;
 mod locks;
 mod moment;
 mod planned;
+mod reading;
 mod release_state;
 mod route;
 mod sentence;
@@ -54,6 +56,7 @@ pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead, rfc3339};
 pub use planned::{PlanAnswer, PlannedStep};
+pub use reading::FromAnswer;
 pub(crate) use sentence::phase_sentence;
 pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};

@@ -1,14 +1,15 @@
 //! Points in time as answers carry them: relative always, as a date where the clock can be trusted.
 
 use holdfast_plan::policy::Now;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::reading::read_by_field;
 
 pub(super) use crate::calendar::date;
 pub use crate::calendar::rfc3339;
 
 /// A moment that has passed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ago {
     /// How long ago, ms.
     pub ago_ms: i64,
@@ -16,15 +17,18 @@ pub struct Ago {
     pub utc: Option<String>,
 }
 
+read_by_field!(Ago { ago_ms, utc });
+
 /// A moment to come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ahead {
     /// How long from now, ms; 0 when it is due.
     pub in_ms: i64,
     /// When, RFC 3339 in UTC, if the clock is trusted.
     pub utc: Option<String>,
 }
+
+read_by_field!(Ahead { in_ms, utc });
 
 impl Ago {
     /// From a time since boot, ms.

@@ -4,16 +4,16 @@ use holdfast_plan::forecast::{Forecast, Round, forecast};
 use holdfast_plan::plan::{Input, Reason, Step, Wait};
 use holdfast_plan::policy::Now;
 use holdfast_plan::target::DeviceTarget;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::{Ago, Ahead};
+use super::reading::read_by_field;
 use super::sentence::{step_name, step_sentence};
 use super::status::{RefusedRow, WaitRow, refused_rows};
 use crate::reconcile::View;
 
 /// What `/v3/plan` answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PlanAnswer {
     /// `stored`, or `document` for a target that came with the request.
     pub target: String,
@@ -31,9 +31,10 @@ pub struct PlanAnswer {
     pub refused: Vec<RefusedRow>,
 }
 
+read_by_field!(PlanAnswer { target, settled, reaches_target, steps, waiting, in_the_way, refused });
+
 /// One step.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PlannedStep {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]
@@ -51,6 +52,8 @@ pub struct PlannedStep {
     /// What is waited for before this round, beside the steps of the earlier ones.
     pub after: Vec<String>,
 }
+
+read_by_field!(PlannedStep { action = "do", text, why, app, service, round, after });
 
 /// Plans to the end, from what was there when the loop looked last. Changes nothing.
 pub(super) fn plan_answer(view: &View, target: &DeviceTarget, now: Now, source: &str) -> PlanAnswer {

@@ -13,10 +13,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::ApiState;
 use super::answer::{Outcome, Refusal, json, streamed};
+use super::reading::{FromAnswer, field, read_by_field};
 use super::volumes::{find, volume_row};
 use crate::engine::{Content, EngineError};
 use crate::reconcile::{Held, HoldRefusal, View};
@@ -29,8 +31,7 @@ pub const VOLUME_HEADER: &str = "x-holdfast-volume";
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What a content is the content of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Copied {
     /// The volume's name in the engine.
     pub volume: String,
@@ -44,9 +45,10 @@ pub struct Copied {
     pub broken: Vec<String>,
 }
 
+read_by_field!(Copied { volume, app_id, app, stopped, broken });
+
 /// What a restore did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Restored {
     /// Of which volume.
     #[serde(flatten)]
@@ -55,6 +57,12 @@ pub struct Restored {
     pub counts: Counts,
     /// SHA-256 of the content's tar stream, in hex.
     pub sha256: String,
+}
+impl FromAnswer for Restored {
+    fn from_answer(value: &Value) -> Restored {
+        // The fields of what it is the content of lie among its own.
+        Restored { copied: Copied::from_answer(value), counts: field(value, "counts"), sha256: field(value, "sha256") }
+    }
 }
 
 /// The volume of such a path.

@@ -8,19 +8,19 @@ use holdfast_plan::current::Volume;
 use holdfast_plan::policy::Now;
 use holdfast_plan::target::{App, AppId, MountSource, ServiceMount};
 use hyper::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::ApiState;
 use super::answer::Refusal;
 use super::moment::{Ago, Ahead};
+use super::reading::read_by_field;
 use crate::reconcile::View;
 
 /// How long the engine may count bytes.
 const SIZES_LIMIT: Duration = Duration::from_secs(20);
 
 /// What `/v3/volumes` answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct VolumeList {
     /// Every volume that is named like an app's.
     pub volumes: Vec<VolumeRow>,
@@ -28,9 +28,10 @@ pub struct VolumeList {
     pub sizes_missing: Option<String>,
 }
 
+read_by_field!(VolumeList { volumes, sizes_missing });
+
 /// One volume.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct VolumeRow {
     /// Name in the engine.
     pub name: String,
@@ -50,15 +51,18 @@ pub struct VolumeRow {
     pub removed: Option<Ahead>,
 }
 
+read_by_field!(VolumeRow { name, app_id, app, size_bytes, since, used_by, orphan, removed });
+
 /// A service that mounts a volume.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VolumeUse {
     /// Service.
     pub service: String,
     /// Whether its container runs now.
     pub running: bool,
 }
+
+read_by_field!(VolumeUse { service, running });
 
 /// The volumes of the loop's last look, with their sizes.
 pub(super) async fn volume_list(state: &ApiState) -> VolumeList {

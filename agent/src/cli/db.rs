@@ -110,7 +110,7 @@ async fn carry_out(args: &DbArgs, task: &Task, request: Request) -> anyhow::Resu
         away @ ClientError::NotReachable { .. } => anyhow::Error::new(away).context(held.to_string()),
         other => other.into(),
     })?;
-    Ok(reply.json()?)
+    Ok(reply.read()?)
 }
 
 fn place(args: &DbArgs) -> anyhow::Result<Place> {

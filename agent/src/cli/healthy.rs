@@ -22,7 +22,7 @@ pub(super) async fn run(args: HealthyArgs) -> anyhow::Result<ExitCode> {
     let reasons = match client::get(&socket, "/v1/healthy").await {
         Ok(_) => Vec::new(),
         // The verdict is one word; the status says what is behind it.
-        Err(ClientError::Refused { .. }) => match client::get(&socket, "/v3/status").await?.json::<Status>()?.health.reasons {
+        Err(ClientError::Refused { .. }) => match client::get(&socket, "/v3/status").await?.read::<Status>()?.health.reasons {
             reasons if reasons.is_empty() => vec!["for a reason that has passed since".to_owned()],
             reasons => reasons,
         },

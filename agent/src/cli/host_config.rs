@@ -51,7 +51,7 @@ pub(super) async fn run(command: HostConfigCommand) -> anyhow::Result<ExitCode> 
     match command {
         HostConfigCommand::Get(args) => {
             let reply = client::get(&args.socket(), PATH).await?;
-            if args.json { print_answer(&reply)? } else { print(&text(&reply.json::<HostConfig>()?))? }
+            if args.json { print_answer(&reply)? } else { print(&text(&serde_json::from_value(reply.json()?)?))? }
         }
         HostConfigCommand::Set(args) => {
             let network = network(&args)?;

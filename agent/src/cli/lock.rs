@@ -21,7 +21,7 @@ pub(super) async fn run(command: LockCommand) -> anyhow::Result<ExitCode> {
     if args.json {
         print_answer(&reply)?;
     } else {
-        print(&render::locks(&reply.json::<LockList>()?, paint()))?;
+        print(&render::locks(&reply.read::<LockList>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     if args.client.json {
         print_answer(&reply)?;
     } else {
-        print(&render::plan(&reply.json::<PlanAnswer>()?, paint()))?;
+        print(&render::plan(&reply.read::<PlanAnswer>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,13 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::ClientArgs;
 use super::output::{is_terminal, paint, print, print_answer};
 use super::render;
-use crate::api::Status;
+use crate::api::{FromAnswer, Status};
 use crate::client::{self, ClientError};
 
 /// Where the status is.
@@ -34,18 +33,18 @@ pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let socket = args.client.socket();
     let first = client::get(&socket, PATH).await?;
     if args.watch {
-        return watch(&socket, first.json()?, args.client.json).await;
+        return watch(&socket, first.read()?, args.client.json).await;
     }
     if args.client.json {
         print_answer(&first)?;
     } else {
-        print(&render::status(&first.json::<Status>()?, paint()))?;
+        print(&render::status(&first.read::<Status>()?, paint()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn ask(socket: &Path) -> Result<Value, ClientError> {
-    client::get(socket, PATH).await?.json()
+    client::get(socket, PATH).await?.read()
 }
 
 /// Shows the status whenever it changes; an agent that goes away is waited for, since it may be restarting.
@@ -74,7 +73,7 @@ async fn watch(socket: &Path, first: Value, json: bool) -> anyhow::Result<ExitCo
 
 fn page(status: &Result<Value, ClientError>) -> anyhow::Result<String> {
     match status {
-        Ok(status) => Ok(render::status(&Status::deserialize(status)?, paint())),
+        Ok(status) => Ok(render::status(&Status::from_answer(status), paint())),
         Err(error) => Ok(format!("{error}\n")),
     }
 }

@@ -49,7 +49,7 @@ async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             print_answer(&reply)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Ok(reply) => reply.json()?,
+        Ok(reply) => reply.read()?,
         Err(away @ ClientError::NotReachable { .. }) => {
             let flags = Flags { data_dir: args.data_dir, database: args.database, ..Flags::default() };
             let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;

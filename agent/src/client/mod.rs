@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::api::Failure;
+use crate::api::{Failure, FromAnswer};
 
 /// How long the agent may take to accept a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -40,8 +40,16 @@ impl Reply {
     ///
     /// # Errors
     /// When it is something else, as from an agent of another age.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+    pub fn json(&self) -> Result<Value, ClientError> {
         serde_json::from_slice(&self.body).map_err(|cause| ClientError::Unreadable { cause: cause.to_string() })
+    }
+
+    /// Reads the body as an answer's type.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn read<T: FromAnswer>(&self) -> Result<T, ClientError> {
+        Ok(T::from_answer(&self.json()?))
     }
 }
 
@@ -143,8 +151,7 @@ mod tests {
     #[tokio::test]
     async fn answers_come_back() {
         let reply = ask("HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\n{\"a\":1}").await.unwrap();
-        assert_eq!(reply.json::<serde_json::Value>().unwrap()["a"], 1);
-        assert!(matches!(reply.json::<Vec<u8>>(), Err(ClientError::Unreadable { .. })));
+        assert_eq!(reply.json().unwrap()["a"], 1);
     }
 
     #[tokio::test]

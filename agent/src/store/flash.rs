@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use holdfast_plan::memory::Remember;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::change::Change;
 use super::task::Task;
@@ -77,8 +77,7 @@ impl Cause {
 }
 
 /// How much was written for one cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Written {
     /// How often.
     pub times: u64,
@@ -89,8 +88,7 @@ pub struct Written {
 }
 
 /// What was written since the agent started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Writes {
     /// Whether this kernel counts bytes by thread; without it `bytes` stay 0.
     pub bytes_counted: bool,
@@ -101,8 +99,7 @@ pub struct Writes {
 }
 
 /// What was written on one day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WrittenOnDay {
     /// Days since 1970-01-01 in UTC; `None` while the clock was not set.
     pub day: Option<i64>,

@@ -39,8 +39,7 @@ pub struct StoreHealth {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Done {
     /// Whether all is well.
     pub ok: bool,
@@ -62,8 +61,7 @@ impl Done {
 }
 
 /// A backup of the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BackupInfo {
     /// Its file.
     pub path: String,
@@ -78,8 +76,7 @@ pub struct BackupInfo {
 }
 
 /// What there is to count in the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// Bytes of a page.
     pub page_bytes: u64,

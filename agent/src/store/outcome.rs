@@ -1,7 +1,7 @@
 //! What became of a database at a start.
 
 /// What became of a database that could not be used as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// A backup took its place.
@@ -13,7 +13,7 @@ pub enum Outcome {
 }
 
 /// What happened to the database at this start, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Recovery {
     /// What became of it.
     pub outcome: Outcome,

@@ -79,7 +79,7 @@ fn copy_table(
 ) -> rusqlite::Result<u64> {
     let quoted = format!("\"{}\"", table.replace('"', "\"\""));
     let mut select = source.prepare(&format!("SELECT * FROM {quoted}"))?;
-    let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
     let places = vec!["?"; columns.len()].join(", ");
     let mut insert = target.prepare(&format!("INSERT INTO {quoted} VALUES ({places})"))?;
     let named = columns.iter().position(|column| column == "name");

@@ -6,14 +6,14 @@ mod build;
 
 pub(super) use build::{refused_rows, status};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::moment::{Ago, Ahead};
+use super::reading::read_by_field;
 use crate::store::Recovery;
 
 /// The state of the device.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
     /// The device and its agent.
     pub device: DeviceRow,
@@ -45,9 +45,25 @@ pub struct Status {
     pub utc: Option<String>,
 }
 
+read_by_field!(Status {
+    device,
+    phase,
+    health,
+    apps,
+    doing,
+    waiting,
+    refused,
+    unsupported,
+    faults,
+    settings,
+    cloud,
+    engine,
+    database,
+    utc
+});
+
 /// The device and its agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DeviceRow {
     /// Uuid; empty while it has none.
     pub uuid: String,
@@ -68,9 +84,10 @@ pub struct DeviceRow {
     pub compatible_version: String,
 }
 
+read_by_field!(DeviceRow { uuid, name, device_type = "type", arch, os, ip_address, agent_version, compatible_version });
+
 /// What the agent is at.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PhaseRow {
     /// `starting`, `no-target`, `watch-only`, `applying`, `waiting`, `settled` or `engine-away`.
     pub name: String,
@@ -80,9 +97,10 @@ pub struct PhaseRow {
     pub since: Option<Ago>,
 }
 
+read_by_field!(PhaseRow { name, text, since });
+
 /// Whether the agent itself is well; the network has no part in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// The verdict of `/v1/healthy`.
     pub healthy: bool,
@@ -90,9 +108,10 @@ pub struct Health {
     pub reasons: Vec<String>,
 }
 
+read_by_field!(Health { healthy, reasons });
+
 /// One app.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AppRow {
     /// Name.
     pub name: String,
@@ -110,9 +129,10 @@ pub struct AppRow {
     pub services: Vec<ServiceRow>,
 }
 
+read_by_field!(AppRow { name, uuid, id, wanted_commit, settled_commit, update_status, services });
+
 /// One service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ServiceRow {
     /// Name.
     pub name: String,
@@ -148,9 +168,27 @@ pub struct ServiceRow {
     pub waiting: Option<String>,
 }
 
+read_by_field!(ServiceRow {
+    name,
+    image,
+    image_present,
+    wanted_commit,
+    running_commit,
+    container,
+    container_name,
+    state,
+    status,
+    health,
+    exit_code,
+    restarts,
+    started,
+    doing,
+    progress,
+    waiting
+});
+
 /// A step that is being carried out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DoingRow {
     /// The step in one word, for example `fetch`.
     #[serde(rename = "do")]
@@ -169,9 +207,10 @@ pub struct DoingRow {
     pub progress: Option<u8>,
 }
 
+read_by_field!(DoingRow { action = "do", text, why, app, service, since, progress });
+
 /// Something that is not done now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct WaitRow {
     /// App.
     pub app: String,
@@ -187,9 +226,10 @@ pub struct WaitRow {
     pub until: Option<Ahead>,
 }
 
+read_by_field!(WaitRow { app, service, reason, text, since, until });
+
 /// An app whose part of the target is refused; its running release is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RefusedRow {
     /// Name, else the uuid.
     pub app: String,
@@ -201,9 +241,10 @@ pub struct RefusedRow {
     pub offences: Vec<OffenceRow>,
 }
 
+read_by_field!(RefusedRow { app, uuid, commit, offences });
+
 /// A place in the target and what is wrong there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct OffenceRow {
     /// JSON path.
     pub path: String,
@@ -211,9 +252,10 @@ pub struct OffenceRow {
     pub message: String,
 }
 
+read_by_field!(OffenceRow { path, message });
+
 /// Something the target asks for and the agent does not do.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct UnsupportedRow {
     /// App.
     pub app: String,
@@ -225,9 +267,10 @@ pub struct UnsupportedRow {
     pub message: String,
 }
 
+read_by_field!(UnsupportedRow { app, service, path, message });
+
 /// Something that is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FaultRow {
     /// What it hit.
     pub subject: String,
@@ -235,9 +278,10 @@ pub struct FaultRow {
     pub message: String,
 }
 
+read_by_field!(FaultRow { subject, message });
+
 /// The connection to the cloud.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cloud {
     /// `apiEndpoint`; empty when the device is unmanaged.
     pub endpoint: String,
@@ -263,9 +307,22 @@ pub struct Cloud {
     pub report_refused_apps: Vec<String>,
 }
 
+read_by_field!(Cloud {
+    endpoint,
+    provisioning,
+    last_poll,
+    next_poll,
+    poll_error,
+    poll_failures,
+    last_report,
+    next_report,
+    report_error,
+    report_failures,
+    report_refused_apps
+});
+
 /// A device that is joining its cloud.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ProvisioningRow {
     /// What it is at, for example `registering with https://api.example.com`.
     pub doing: String,
@@ -277,9 +334,10 @@ pub struct ProvisioningRow {
     pub next_try: Option<Ahead>,
 }
 
+read_by_field!(ProvisioningRow { doing, error, failures, next_try });
+
 /// The engine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EngineRow {
     /// Product.
     pub name: String,
@@ -291,9 +349,10 @@ pub struct EngineRow {
     pub address: String,
 }
 
+read_by_field!(EngineRow { name, version, api_version, address });
+
 /// The database.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Database {
     /// Its file.
     pub path: String,
@@ -319,9 +378,22 @@ pub struct Database {
     pub recovery: Option<Recovery>,
 }
 
+read_by_field!(Database {
+    path,
+    open,
+    schema,
+    journal_mode,
+    size_bytes,
+    rows,
+    newest_backup,
+    free_bytes,
+    partition_bytes,
+    error,
+    recovery
+});
+
 /// A backup of the database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BackupRow {
     /// Its file.
     pub path: String,
@@ -334,3 +406,5 @@ pub struct BackupRow {
     /// Whether it was opened and checked after it was made.
     pub verified: bool,
 }
+
+read_by_field!(BackupRow { path, taken, schema, bytes, verified });

@@ -14,7 +14,7 @@ use crate::client;
 use crate::clock::{Clock, SystemClock};
 use crate::diagnose::Scene;
 use crate::lock::LockRoot;
-use crate::store::{DataLock, Done, StoreError, Task, backups_of, content_of, target_source, work_on_file};
+use crate::store::{DataLock, StoreError, Task, backups_of, content_of, target_source, work_on_file};
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -69,7 +69,7 @@ async fn restore(scene: &Scene) -> anyhow::Result<String> {
         Err(StoreError::Held { .. }) => {
             let body = json!({ "file": newest.path }).to_string();
             let reply = client::post(&scene.settings.socket, "/v3/db/restore", body).await?;
-            Ok(reply.json::<Done>()?.text)
+            Ok(reply.json()?["text"].as_str().unwrap_or_default().to_owned())
         }
         Err(error) => Err(error.into()),
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::output::{print, print_json};
 use super::super::render::size;
 use super::{BackupArgs, archive_path, say_broken};
-use crate::api::{Copied, VOLUME_HEADER, rfc3339};
+use crate::api::{Copied, FromAnswer, VOLUME_HEADER, rfc3339};
 use crate::client::{self, Download};
 use crate::volume::{ArchiveWriter, Manifest};
 
@@ -25,6 +25,7 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
         .headers
         .get(VOLUME_HEADER)
         .and_then(|value| serde_json::from_slice(value.as_bytes()).ok())
+        .map(|value| Copied::from_answer(&value))
         .context("the agent does not say what it sends, is it another version than this command line?")?;
     say_broken(&about.broken);
     let path = args.file.unwrap_or_else(|| default_path(&about.volume, &made));

@@ -65,7 +65,7 @@ pub(super) async fn run(command: VolumeCommand) -> anyhow::Result<ExitCode> {
 
 async fn list(args: &ClientArgs) -> anyhow::Result<()> {
     let reply = client::get(&args.socket(), "/v3/volumes").await?;
-    if args.json { print_answer(&reply) } else { print(&render::volumes(&reply.json::<VolumeList>()?, paint())) }
+    if args.json { print_answer(&reply) } else { print(&render::volumes(&reply.read::<VolumeList>()?, paint())) }
 }
 
 /// The path of a volume's content. The name is a person's: what a path cannot hold is written in percents.

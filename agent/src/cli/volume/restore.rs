@@ -23,7 +23,7 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<()> {
     options.extend(args.force.then_some("force=1"));
     let pieces = pieces(ArchiveReader::open(&args.file)?);
     let reply = client::upload(&args.client.socket(), &archive_path(&args.name, &options), pieces).await?;
-    let restored: Restored = reply.json()?;
+    let restored: Restored = reply.read()?;
     say_broken(&restored.copied.broken);
     if args.client.json {
         return print_json(&json!({ "restored": restored, "manifest": manifest }));

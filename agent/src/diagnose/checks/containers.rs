@@ -47,7 +47,7 @@ fn judge_engine(answer: Result<&Value, &String>, took_ms: u128) -> Judgement {
 
 /// The containers, or why they are not known.
 async fn containers(scene: &Scene) -> Result<Vec<Value>, Judgement> {
-    scene.containers().await.map_err(|cause| Judgement::skipped(format!("the engine does not answer: {cause}")))
+    scene.containers().await.map_err(|_| Judgement::skipped("the engine tells of no containers: see the check engine"))
 }
 
 /// Whether balena-supervisor runs beside the agent.

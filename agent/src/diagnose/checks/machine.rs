@@ -31,7 +31,7 @@ fn judge_memory(meminfo: &str) -> Judgement {
     let remedy = "holdfast stats shows which container takes it; give it a limit (mem_limit) or the device less to do";
     match percent {
         ..OUT_PERCENT => Judgement::failed(sentence, remedy),
-        ..LOW_PERCENT => Judgement::warning(sentence, remedy),
+        OUT_PERCENT..LOW_PERCENT => Judgement::warning(sentence, remedy),
         _ => Judgement::ok(sentence),
     }
 }

@@ -24,8 +24,11 @@ pub(super) use network::CloudAnswer;
 /// A check at work.
 pub(super) type Working = Pin<Box<dyn Future<Output = Judgement> + Send>>;
 
+/// A check: its name, and how it is begun.
+pub(super) type Check = (&'static str, fn(Arc<Scene>) -> Working);
+
 /// Every check, in the order in which they are shown: the agent and its data, the device, the containers, the network.
-pub(super) static ALL: [(&str, fn(Arc<Scene>) -> Working); 29] = [
+pub(super) static ALL: [Check; 29] = [
     ("agent", |scene| Box::pin(async move { agent::answers(&scene).await })),
     ("settings", |scene| aside(scene, agent::settings)),
     ("database", |scene| aside(scene, database::database)),

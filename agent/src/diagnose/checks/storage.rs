@@ -45,7 +45,7 @@ fn judge_partition(mount: &Path, exists: bool, mounted: bool, read_only: &[Strin
     }
     let mount = mount.display();
     match (exists, mounted) {
-        (false, _) => Judgement::skipped(format!("this system has no data partition at {mount}; the data directory is writable")),
+        (false, _) => Judgement::skipped(format!("this system has no data partition at {mount}")),
         (true, true) => Judgement::ok(format!("{mount} is mounted and writable")),
         (true, false) => Judgement::warning(
             format!("{mount} is a folder and nothing is mounted there: what is stored lies on the system's partition"),
@@ -83,7 +83,9 @@ fn judge_room(places: &[(String, (u64, u64))], show: impl Fn(u64) -> String) -> 
     let percent = |(free, total): (u64, u64)| u64::try_from(u128::from(free) * 100 / u128::from(total)).unwrap_or(100);
     // The fullest first.
     let worst = known.min_by_key(|(_, room)| percent(*room));
-    let Some((path, room)) = worst else { return Judgement::skipped("the file system does not count") };
+    let Some((path, room)) = worst else {
+        return Judgement::skipped("there is no data directory, or its file system does not count");
+    };
     let sentence = format!("{} of {} are free at {path} ({} %)", show(room.0), show(room.1), percent(*room));
     match percent(*room) {
         free if free < OUT_PERCENT => Judgement::failed(sentence, FREE),
