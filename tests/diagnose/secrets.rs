@@ -203,7 +203,7 @@ pub fn members(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     members
 }
 
-/// Where a text is found, as it is, in base64 at any place, in an address, backwards in no form.
+/// Where a text is found: as it is, in base64 at any place, in an address.
 pub fn found(members: &BTreeMap<String, Vec<u8>>, secret: &str) -> Vec<String> {
     let addressed: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
     // The middle of what it looks like in base64 after none, one or two bytes.
