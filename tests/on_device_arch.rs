@@ -93,9 +93,20 @@ fn a_release_is_installed_through_the_engines_socket() {
         assert_eq!(device.command(&["healthy"]).code, 0, "{}", build.target);
         assert!(device.stop().0.success(), "{}", build.target);
         device.check_database();
-        // `diagnose` joins here once there is one.
         let checked = device.command(&["db", "check"]);
         assert_eq!(checked.code, 0, "{}: {checked:?}", build.target);
+        let diagnosed = device.command(&["diagnose", "--json"]);
+        let report: Value = serde_json::from_str(&diagnosed.stdout).unwrap_or_else(|error| panic!("{error}: {diagnosed:?}"));
+        let row = |name: &str| report["checks"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone();
+        assert_eq!(
+            (diagnosed.code, &row("agent")["verdict"]),
+            (1, &json!("failed")),
+            "{}: it was stopped: {report}",
+            build.target
+        );
+        for name in ["database", "engine", "container-restarts", "cloud"] {
+            assert_eq!(row(name)["verdict"], "ok", "{}: {report}", build.target);
+        }
         containers.iter().for_each(|container| engine.remove_container(&container.id));
     }
 }

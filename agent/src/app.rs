@@ -28,6 +28,7 @@ use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{Cloud, CloudView, PollLinks, PollSettings, Poller, TagReporter, Timing};
+use crate::diagnose::Diagnosis;
 use crate::events::Event;
 use crate::host::ServiceManager;
 use crate::import;
@@ -96,7 +97,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     loops.spawn(parts::sampler(&settings, statistics.clone(), &tools, wires.view.subscribe(), wires.shutdown.subscribe()).run());
     let listening = watch::Sender::default();
     let calls = cloud.as_ref().map(|links| links.cloud.clone());
-    let shown = Shown { calls, statistics, listening: listening.subscribe(), update };
+    let diagnosis = Arc::new(Diagnosis::new(settings.clone(), faults.clone(), clock.clone()));
+    let shown = Shown { diagnosis, calls, statistics, listening: listening.subscribe(), update };
     let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, shown);
     let places = TcpPlaces {
         asked: settings.listen,

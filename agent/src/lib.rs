@@ -26,15 +26,18 @@
 //!
 //! Before the loops begin, `import` takes over what an earlier agent or the device's image left.
 //!
-//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `reconcile`, `import`, `logs`, `slot` ›
-//! `telemetry` › `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` › `holdfast_plan`.
+//! Rooms lie in floors and use only what is below: `cli` › `app`, `client` › `api`, `sandbox` › `diagnose`, `reconcile`,
+//! `import`, `logs`, `slot` › `telemetry` › `cloud`, `engine`, `store`, `lock`, `host`, `policy`, `volume` › `settings` ›
+//! `holdfast_plan`.
 
 pub mod api;
 pub mod app;
+pub mod calendar;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod cloud;
+pub mod diagnose;
 pub mod engine;
 pub mod events;
 pub mod host;

@@ -26,16 +26,26 @@ printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSi
 openssl x509 -req -in middle.csr -CA root.pem -CAkey root.key -CAcreateserial -days 30 -extfile middle.ext -out middle.pem
 openssl req -new -key server.key -subj '/CN=localhost' -out server.csr
 printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >server.ext
-openssl x509 -req -in server.csr -CA middle.pem -CAkey middle.key -CAcreateserial -days 30 -extfile server.ext -out server.pem
+openssl x509 -req -in server.csr -CA middle.pem -CAkey middle.key -CAcreateserial -days "$1" -extfile server.ext -out server.pem
 cat server.pem middle.pem >chain.pem
 base64 -w 0 root.pem >root.base64
 "#;
 
 impl Certificates {
     pub fn new() -> Certificates {
+        Certificates::lasting("30")
+    }
+
+    /// With a server's certificate that ends after so many days.
+    pub fn lasting(days: &str) -> Certificates {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut bash = Command::new("bash");
-        let made = bash.args(["-euc", MAKE]).current_dir(folder.path()).stdin(Stdio::null()).output().expect("bash is there");
+        let made = bash
+            .args(["-euc", MAKE, "bash", days])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash is there");
         assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
         Certificates { folder }
     }

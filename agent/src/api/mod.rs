@@ -19,6 +19,7 @@
 //! | `keys` | handlers of the API's own keys |
 //! | `agent` | the agent's own version |
 //! | `host` | handlers of the host: restart, shutdown, name, proxy |
+//! | `diagnose` | the checks of `holdfast diagnose` |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
@@ -39,6 +40,7 @@ mod caller;
 mod connections;
 mod database;
 mod device;
+mod diagnose;
 mod error;
 mod events;
 mod health;

@@ -10,6 +10,7 @@ use super::{Listening, LocalTarget};
 use super::streams::Streams;
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudView, PollNow, TagChange};
+use crate::diagnose::Diagnosis;
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::reconcile::{Request, View};
@@ -72,6 +73,8 @@ pub struct ApiState {
     pub update: UpdateLink,
     /// Places for answers without an end.
     pub streams: Streams,
+    /// The checks of the device.
+    pub diagnosis: Arc<Diagnosis>,
 }
 
 impl ApiState {

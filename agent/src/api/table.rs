@@ -18,7 +18,7 @@ use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
 use super::{ApiState, Limits, transfer};
 use super::{
-    actions, agent, app_details, device, events, host, journal, keys, local, logs, metrics, openapi, stats, upkeep, v1, v2, v3,
+    actions, agent, app_details, device, diagnose, events, host, journal, keys, local, logs, metrics, openapi, stats, upkeep, v1, v2, v3,
 };
 
 /// Bytes of a request's body where only a few fields are expected.
@@ -43,7 +43,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 17] = [
+    let groups: [&'static [Route]; 18] = [
         &v1::ROUTES,
         &v2::ROUTES,
         &v3::ROUTES,
@@ -61,6 +61,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         &logs::ROUTES,
         &journal::ROUTES,
         &openapi::ROUTES,
+        &diagnose::ROUTES,
     ];
     groups.into_iter().flatten()
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use crate::api::{self, ApiState, Listening};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudView, Timing};
+use crate::diagnose::Diagnosis;
 use crate::events::Event;
 use crate::reconcile::TargetInForce;
 use crate::settings::Settings;
@@ -43,6 +44,8 @@ pub(super) struct Wires {
 
 /// What the API shows besides what the loops tell each other.
 pub(super) struct Shown {
+    /// The checks of the device.
+    pub diagnosis: Arc<Diagnosis>,
     /// The cloud, for what has to be asked there and then; `None` when the device speaks to none.
     pub calls: Option<Arc<dyn Cloud>>,
     pub statistics: Statistics,
@@ -94,6 +97,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            diagnosis: shown.diagnosis,
             statistics: shown.statistics,
             listening: shown.listening,
             update: shown.update,

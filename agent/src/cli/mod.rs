@@ -10,6 +10,7 @@ mod db;
 mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod diagnose;
 mod exit;
 mod healthy;
 mod host_config;
@@ -100,6 +101,8 @@ enum Command {
     /// The database: checks, copies, what was set aside.
     #[command(subcommand)]
     Db(db::DbCommand),
+    /// Check the device, its agent, engine and network: what is wrong and what to do about it, with or without an agent.
+    Diagnose(Box<diagnose::DiagnoseArgs>),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
     /// Replace the agent itself, with a way back: the new version has to prove itself.
@@ -158,6 +161,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Volume(command) => Box::pin(volume::run(command)).await,
         Command::Data(command) => data::run(command),
         Command::Db(command) => db::run(command).await,
+        Command::Diagnose(args) => Box::pin(diagnose::run(*args)).await,
         Command::Healthy(args) => healthy::run(args).await,
         Command::SelfUpdate(args) => Box::pin(self_update::run(*args)).await,
         Command::Launch(args) => launch::run(args),
@@ -226,6 +230,9 @@ mod tests {
             "db migrate",
             "db migrate --to 1",
             "healthy",
+            "diagnose",
+            "diagnose --json --bundle support.tar.gz --with-environment --host-root /mnt/root",
+            "diagnose --fix restore-database --fix prune-images --fix stale-locks",
             "volume list --json",
             "volume backup data",
             "volume backup 5_data data.tar.gz --live",

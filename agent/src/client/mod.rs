@@ -10,10 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -101,8 +100,6 @@ async fn send(socket: &Path, method: Method, path: &str, body: Bytes, time: Dura
 }
 
 async fn exchange(stream: UnixStream, method: Method, path: &str, body: Bytes) -> Result<Reply, ClientError> {
-    let broken = |cause: hyper::Error| ClientError::Broken { cause: chain(&cause) };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -111,19 +108,8 @@ async fn exchange(stream: UnixStream, method: Method, path: &str, body: Bytes) -
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(body))
         .map_err(|cause| ClientError::Broken { cause: cause.to_string() })?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|cause| ClientError::Broken { cause: cause.to_string() })?.to_bytes();
-        Ok((status, body))
-    };
-    let mut answer = std::pin::pin!(answer);
-    let (status, body) = tokio::select! {
-        answered = &mut answer => answered?,
-        // The connection ends by itself once its answer is on its way to us; the rest is read from what it left.
-        _ = connection => answer.await?,
-    };
+    let answered = crate::http::exchange(stream, request, MAX_ANSWER_BYTES).await;
+    let (status, body) = answered.map_err(|cause| ClientError::Broken { cause })?;
     if status.is_success() { Ok(Reply { status, body }) } else { Err(refused(status, &body)) }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn open_in(root: &Path, path: &Path, flags: OFlags) -> Result<OwnedFd
 }
 
 /// The text of a small file of the host; `None` when it is missing, no plain file, or not readable.
-pub(super) fn read_in(root: &Path, path: &str) -> Option<String> {
+pub(crate) fn read_in(root: &Path, path: &str) -> Option<String> {
     let fd = open_in(root, Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).ok()?;
     let stat = rustix::fs::fstat(&fd).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -51,7 +51,7 @@ pub(super) fn bytes_in(root: &Path, path: &Path, limit: u64) -> std::io::Result<
 }
 
 /// The first line of a small file, trimmed; `None` also when it is empty.
-pub(super) fn first_line(root: &Path, path: &str) -> Option<String> {
+pub(crate) fn first_line(root: &Path, path: &str) -> Option<String> {
     let text = read_in(root, path)?;
     let line = text.lines().next().unwrap_or_default().trim();
     (!line.is_empty()).then(|| line.to_owned())

@@ -22,8 +22,10 @@ mod usage;
 
 pub use bus::BusError;
 pub use control::ControlSettings;
+pub(crate) use file::{first_line, read_in};
 pub use info::Metrics;
 pub use journal::JournalText;
+pub(crate) use info::kernel_log;
 pub use notify::ServiceManager;
 pub use system::SystemHost;
 pub use usage::{MachineUsage, Usage, Watched};

@@ -8,8 +8,11 @@ mod chain;
 mod client;
 mod registry_auth;
 mod roots;
+mod socket;
 
 pub use body::{BodyError, Limits, read_text, shorten};
 pub use chain::chain;
 pub use client::{Options, client, is_loopback, tls};
 pub use registry_auth::RegistryAuth;
+pub use roots::gather as trusted_roots;
+pub use socket::{ask, exchange};

@@ -15,7 +15,7 @@ const BUNDLE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Gathers the trusted roots. What cannot be read is left out and logged: the bundled roots are always there, also in a
 /// container that has no certificate store at all.
-pub(super) fn gather(host_root: &Path, root_ca_pem: Option<&str>) -> RootCertStore {
+pub fn gather(host_root: &Path, root_ca_pem: Option<&str>) -> RootCertStore {
     let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let path = host_root.join(HOST_BUNDLE);
     match read_limited(&path) {

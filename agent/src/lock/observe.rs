@@ -22,10 +22,23 @@ impl LockRoot {
     /// shows when its lock is taken, and holds up no other app.
     pub fn observe(&self) -> Result<Locks, LockError> {
         let _turn = self.turn();
-        let mut locks = Locks::default();
         let Some(root) = Folder::root(self.path())? else { return Ok(Locks::default()) };
         aside::sweep(&root);
-        self.each_service(&root, |app, service, folder| {
+        self.look_in(&root)
+    }
+
+    /// The same without clearing anything away: for whoever looks beside an agent, whose drafts those may be.
+    ///
+    /// # Errors
+    /// When the lock root cannot be read.
+    pub fn look(&self) -> Result<Locks, LockError> {
+        let root = Folder::root(self.path())?;
+        root.map_or_else(|| Ok(Locks::default()), |root| self.look_in(&root))
+    }
+
+    fn look_in(&self, root: &Folder) -> Result<Locks, LockError> {
+        let mut locks = Locks::default();
+        self.each_service(root, |app, service, folder| {
             if let Some(holder) = service_holder(folder) {
                 locks.held.entry(app).or_default().insert(service.to_owned(), ServiceLock { holder });
             }

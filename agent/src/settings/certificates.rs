@@ -15,7 +15,8 @@ pub(super) fn root_certificates(text: &str) -> Checked<String> {
     pem.filter(holds_some).ok_or_else(|| "certificates in PEM, encoded in base64".to_owned())
 }
 
-fn decoded_text(text: &str) -> Option<String> {
+/// The same, where text is meant.
+pub(crate) fn decoded_text(text: &str) -> Option<String> {
     String::from_utf8(decode_base64(text)?).ok()
 }
 

@@ -171,10 +171,11 @@ impl Keys<'_> {
 }
 
 fn shown(key: &str, value: &Value) -> String {
-    if SECRET_KEYS.contains(&key) {
+    let text = value.to_string();
+    // An address with credentials is as secret as a key.
+    if SECRET_KEYS.contains(&key) || (text.contains("://") && text.contains('@')) {
         return "the value".to_owned();
     }
-    let text = value.to_string();
     match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

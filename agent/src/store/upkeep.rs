@@ -37,9 +37,14 @@ pub(super) fn carry_out(connection: &Connection, place: &Place, task: &Task, now
 
 /// Reads the file itself on a connection of its own: what the writer has cached could hide what became of it.
 pub(super) fn check(place: &Place, limit: Duration) -> Done {
+    check_on(place, limit, connect_to_read)
+}
+
+/// The same on a connection that is opened in another way.
+pub(super) fn check_on(place: &Place, limit: Duration, open: fn(&Path) -> rusqlite::Result<Connection>) -> Done {
     let path = place.database.display();
     let looked = || -> rusqlite::Result<Verdict> {
-        let connection = connect_to_read(&place.database)?;
+        let connection = open(&place.database)?;
         let verdict = integrity::check(&connection, Depth::Full, limit)?;
         if verdict == Verdict::Whole && version(&connection)? as usize == MIGRATIONS.len() {
             integrity::decode(&connection)?;

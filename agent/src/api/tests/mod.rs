@@ -25,8 +25,10 @@ use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
 use crate::events::{Event, Level};
+use crate::diagnose::Diagnosis;
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
+use crate::settings::Settings;
 use crate::store::{BackupInfo, Change, Figures, Loaded, Snapshot, SnapshotKind, Store, StoreError, StoreHealth};
 use crate::store::{EventPage, EventRange, StoredEvent};
 use crate::store::{StoredTarget, Writes, Written, WrittenOnDay};
@@ -197,6 +199,7 @@ impl Given {
             }),
             clock: Arc::new(FixedClock),
             streams: Streams::new(streams.subscribe()),
+            diagnosis: Arc::new(Diagnosis::new(Settings::default(), Vec::new(), Arc::new(FixedClock))),
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(bound, state.clone(), self.limits, async {

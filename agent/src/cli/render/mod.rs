@@ -1,5 +1,6 @@
 //! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
 
+mod diagnose;
 mod done;
 mod history;
 mod keys;
@@ -14,6 +15,7 @@ mod table;
 mod volumes;
 mod words;
 
+pub(super) use diagnose::diagnose;
 pub(super) use done::done;
 pub(super) use history::history;
 pub(super) use keys::keys;

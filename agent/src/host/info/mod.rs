@@ -2,6 +2,7 @@
 //! and the kernel's log; no program is started, every read is bounded, and what cannot be read is not known.
 
 pub(super) mod cpu;
+pub(crate) mod kernel_log;
 pub(super) mod memory;
 mod storage;
 pub(super) mod temperature;

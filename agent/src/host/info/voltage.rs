@@ -4,17 +4,9 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
-
-use super::super::file::{first_line, open_in};
+use super::super::file::first_line;
+use super::kernel_log;
 use super::temperature::numbered;
-
-/// The kernel hands its log out record by record, none longer than this, bytes.
-const RECORD_BYTES: usize = 8 * 1024;
-
-/// How many records are read at one look; what is left waits for the next.
-const MAX_RECORDS: usize = 16 * 1024;
 
 /// Bits of the firmware's word: too low now, and too low at some time since the start.
 const THROTTLED_BITS: u64 = 1 | 1 << 16;
@@ -39,35 +31,16 @@ impl Voltage {
 
     fn log_says_low(&mut self, machine: &Path) -> bool {
         if self.log.is_none() {
-            self.log = open_log(machine);
+            self.log = kernel_log::open(machine);
         }
         let Some(log) = &self.log else { return false };
-        let mut record = vec![0; RECORD_BYTES];
-        for _ in 0..MAX_RECORDS {
-            match rustix::io::read(log, &mut record) {
-                Ok(0) => return false,
-                Ok(length) if speaks_of_low_voltage(&record[..length]) => return true,
-                // Records were overwritten before they were read.
-                Ok(_) | Err(Errno::PIPE | Errno::INTR) => {}
-                // There is no more, or the log may not be read.
-                Err(_) => return false,
-            }
-        }
-        false
+        let mut low = false;
+        kernel_log::each(log, |record| {
+            low = speaks_of_low_voltage(record);
+            !low
+        });
+        low
     }
-}
-
-/// The kernel's log, and nothing else that may lie in its place inside a container.
-fn open_log(machine: &Path) -> Option<OwnedFd> {
-    const KERNEL_LOG: (u32, u32) = (1, 11);
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let log = open_in(machine, Path::new("dev/kmsg"), flags).ok()?;
-    let stat = rustix::fs::fstat(&log).ok()?;
-    let is_log = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::CharacterDevice => (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == KERNEL_LOG,
-        kind => kind == FileType::RegularFile,
-    };
-    is_log.then_some(log)
 }
 
 /// A line with "under" and after it "voltage".
