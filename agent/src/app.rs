@@ -19,7 +19,7 @@ use holdfast_plan::memory::Memory;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Listening, TcpPlaces};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
@@ -89,8 +89,16 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let in_force = parts::stored_target(&loaded, &uuid);
     let wires = Wires::new(&settings, in_force.clone(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools);
-    loops.spawn(api::serve(socket, state, api::Limits::default(), ended(wires.shutdown.subscribe())));
+    let listening = watch::Sender::default();
+    let state = wires.api_state(parts::identity(&settings, &source, faults), &tools, &listening);
+    let places = TcpPlaces {
+        asked: settings.listen,
+        port: settings.cloud.listen_port,
+        port_override: settings.cloud.listen_port_override,
+    };
+    let limits = api::Limits::default();
+    loops.spawn(api::serve_tcp(places, state.clone(), listening, limits, ended(wires.shutdown.subscribe())));
+    loops.spawn(api::serve(socket, state, limits, ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());
     loops.spawn(service::tell(manager.clone(), wires.tick.clone(), wires.view.subscribe(), shutdown.subscribe()));
     loops.spawn(upkeep::keep_up(upkeep::Upkeep {
@@ -174,7 +182,12 @@ impl Wires {
         }
     }
 
-    fn api_state(&self, identity: api::Identity, tools: &crate::reconcile::Tools) -> ApiState {
+    fn api_state(
+        &self,
+        identity: api::Identity,
+        tools: &crate::reconcile::Tools,
+        listening: &watch::Sender<Listening>,
+    ) -> ApiState {
         ApiState {
             identity,
             view: self.view.subscribe(),
@@ -186,6 +199,7 @@ impl Wires {
             engine: tools.engine.clone(),
             store: tools.store.clone(),
             clock: tools.clock.clone(),
+            listening: listening.subscribe(),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! | `cloud::report` | what is to be reported, derived from the picture | how reporting goes |
 //! | `cloud::logs` | events | nobody: it ends in the cloud's log stream |
 //! | `app::record` | pictures, events | nobody: it ends in the store, as history |
-//! | `api` | pictures, the store | requests to poll and to look |
+//! | `api` | pictures, the store | requests to poll, to look and to act; where it listens over TCP follows the pictures |
 //!
 //! ```text
 //!            arrived             picture ─▶ app::picture ─▶ report ─▶ cloud

@@ -3,7 +3,7 @@
 # What each command comes from. The engine, its runtime, what a network namespace of its own takes; other processors; a
 # machine to lay the overlay on.
 PACKAGE_OF_COMMAND="dockerd:docker.io containerd:containerd runc:runc iptables:iptables ip:iproute2
-docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux openssl:openssl
+docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux openssl:openssl curl:curl
 qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon"
 
 # Prints the packages whose commands are not there.

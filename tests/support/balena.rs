@@ -259,8 +259,10 @@ pub fn balena_database(device: &Device, cloud: &Cloud, app: &App, release: &Rele
         let row = rusqlite::params![service["image"].as_str(), app.id as i64, service["serviceName"].as_str(), app.uuid];
         database.execute("INSERT INTO image (name, appId, serviceName, appUuid) VALUES (?1, ?2, ?3, ?4)", row).unwrap();
     }
-    let secret = "INSERT INTO apiSecret (appId, serviceName, key, scopes) VALUES (?1, 'main', ?2, '[]')";
-    database.execute(secret, rusqlite::params![app.id as i64, API_KEY]).unwrap();
+    let secret = "INSERT INTO apiSecret (appId, serviceName, key, scopes) VALUES (?1, 'main', ?2, ?3)";
+    database
+        .execute(secret, rusqlite::params![app.id as i64, API_KEY, format!("[{{\"type\":\"app\",\"appId\":{}}}]", app.id)])
+        .unwrap();
     database.execute("INSERT INTO currentCommit VALUES (1, ?1, ?2)", rusqlite::params![app.id as i64, commit]).unwrap();
     file
 }

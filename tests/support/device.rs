@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::http::{self, Response};
-use super::{App, Cloud, Engine, check, unique, unique_uuid, wait_for};
+use super::{App, Cloud, Engine, Way, check, free_port, unique, unique_uuid, wait_for};
 
 /// The key all test devices have: clouds of different tests do not know each other.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -95,6 +95,36 @@ impl Device {
             "deviceId": 1, "applicationId": 1,
         }));
         self.start();
+    }
+
+    /// The same with the local API at a port of its own wherever containers need it; returns the way there from the machine.
+    pub fn join_with_port(&mut self, cloud: &Cloud) -> Way {
+        self.join_with_port_of(cloud, free_port())
+    }
+
+    /// The same with a port that was chosen.
+    pub fn join_with_port_of(&mut self, cloud: &Cloud, port: u16) -> Way {
+        self.write_config(&json!({
+            "apiEndpoint": cloud.url(), "uuid": self.uuid, "deviceApiKey": KEY, "deviceType": "generic-amd64",
+            "deviceId": 1, "applicationId": 1, "listenPort": port,
+        }));
+        self.start();
+        Way::Tcp((std::net::Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// The way to its unix socket.
+    pub fn way(&self) -> Way {
+        Way::Socket(self.path("agent.sock"))
+    }
+
+    /// A key of the local API: a service's, or the global one.
+    pub fn api_key(&self, service: Option<&str>) -> String {
+        wait_for("the key", || {
+            let list = self.get("/v3/keys?show=1").json();
+            let rows = list["keys"].as_array().cloned().unwrap_or_default();
+            let row = rows.iter().find(|row| row["service"].as_str() == service && row["taken"] == true);
+            row.and_then(|row| row["key"].as_str().map(str::to_owned)).ok_or_else(|| list.to_string())
+        })
     }
 
     /// The key the cloud has to expect of this device.

@@ -22,6 +22,7 @@ mod series;
 mod site;
 mod target;
 mod tls;
+mod wire;
 
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
 pub use bus::Bus;
@@ -32,12 +33,14 @@ pub use engine::{Engine, seconds_now};
 pub use flashed::{Cut, FLEET_KEY, Flashed};
 pub use history::History;
 pub use holdfast::sandbox::cloud::Failure;
+pub use http::Response;
 pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
 pub use series::Series;
 pub use site::Site;
 pub use target::{App, Release, Service, device_target};
 pub use tls::{Certificates, TlsFront};
+pub use wire::{Kept, Way, free_port, request};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

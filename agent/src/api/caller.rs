@@ -1,10 +1,12 @@
 //! Who asks, and what they may reach.
 
+use std::fmt;
+
 use holdfast_plan::target::AppId;
 
-/// The label with which a service's key reaches the device as a whole. Elsewhere any service may restart the device it runs on;
-/// here that is the fleet owner's to say.
-pub(super) const HOST_CONTROL: &str = "io.balena.features.host-control";
+/// The label with which a service's key reaches the device as a whole, without what it begins with. Elsewhere any service may
+/// restart the device it runs on; here that is the fleet owner's to say.
+pub(super) const HOST_CONTROL: &str = "features.host-control";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +19,29 @@ pub(super) enum Caller {
         app: AppId,
         /// Its name.
         service: String,
-        /// Whether it carries the label [`HOST_CONTROL`].
+        /// Whether it carries the label `io.balena.features.host-control`.
         controls_host: bool,
     },
     /// Somebody without a key that is known.
     Nobody,
 }
 
+impl fmt::Display for Caller {
+    /// For the log: who asked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Caller::Service { app, service, .. } => write!(f, "service {service} of app {app}"),
+            Caller::Operator | Caller::Nobody => f.write_str("the local API"),
+        }
+    }
+}
+
 impl Caller {
+    /// Whether the device as a whole is theirs to act on.
+    pub fn may_control(&self) -> bool {
+        matches!(self, Caller::Operator | Caller::Service { controls_host: true, .. })
+    }
+
     /// Whether an app is theirs to see and to act on.
     pub fn may_touch(&self, app: AppId) -> bool {
         match self {

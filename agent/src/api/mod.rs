@@ -1,16 +1,20 @@
-//! The local API: HTTP/1 on a unix socket, one file per version of the paths, one table of routes.
+//! The local API: HTTP/1 on a unix socket and over TCP, one file per version of the paths, one table of routes.
 //!
 //! Handlers read the pictures that the loops publish and submit requests to them; none of them waits for the loop, touches
 //! a container or writes to the store. Whoever can open the socket may act (`interface.md`): the file's mode is the only
-//! check. Every request is bounded: size, time to send, time to answer, and how many clients there may be at once.
+//! check. Over TCP a key says who asks and what they reach. Every request is bounded: size, time to send, time to answer, and
+//! how many clients there may be at once.
 //!
 //! | file | what |
 //! |---|---|
 //! | `listener` | where the socket is and who may open it |
-//! | `serve`, `stall` | connections and their limits |
-//! | `table`, `route`, `caller`, `body`, `answer` | from a request to a handler and back |
+//! | `tcp` | where it listens over TCP, and when |
+//! | `serve`, `connections`, `stall` | connections and their limits |
+//! | `access`, `caller` | who asks, and what they may reach |
+//! | `table`, `route`, `body`, `answer` | from a request to a handler and back |
 //! | `v1`, `v2`, `v3` | the handlers (protocol §17; `/v3` is ours) |
 //! | `host` | handlers of the host: restart, shutdown, name, proxy |
+//! | `keys` | handlers of the API's own keys |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
@@ -18,13 +22,16 @@
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
+mod access;
 mod answer;
 mod body;
 mod caller;
+mod connections;
 mod database;
 mod error;
 mod health;
 mod host;
+mod keys;
 mod listener;
 mod locks;
 mod moment;
@@ -38,6 +45,7 @@ mod stall;
 mod state;
 mod status;
 mod table;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -50,6 +58,7 @@ mod volumes;
 pub use answer::Failure;
 pub use database::{DatabaseAnswer, DayRow, History, Pages, SnapshotRow, WritesAnswer};
 pub use error::ApiError;
+pub use keys::{KeyList, KeyRow};
 pub use listener::{Socket, bind};
 pub use locks::{HeldLock, LockList};
 pub use moment::{Ago, Ahead, rfc3339};
@@ -60,5 +69,6 @@ pub use serve::{Limits, serve};
 pub use state::{ApiState, Identity};
 pub use status::{AppRow, BackupRow, Cloud, Database, DeviceRow, DoingRow, EngineRow, FaultRow, Health, OffenceRow, PhaseRow};
 pub use status::{ProvisioningRow, RefusedRow, ServiceRow, Status, UnsupportedRow, WaitRow};
+pub use tcp::{Listening, TcpPlaces, serve_tcp};
 pub use transfer::{Copied, Restored, VOLUME_HEADER};
 pub use volumes::{VolumeList, VolumeRow, VolumeUse};

@@ -4,6 +4,7 @@ use holdfast_plan::current::{Container, Image};
 use holdfast_plan::plan::Action;
 use holdfast_plan::target::{App, AppClass, AppId, DeviceTarget, ImageRef, Release, Service};
 
+use super::caller::Caller;
 use crate::cloud::report::{InFlight, Picture, ServiceStatus, UpdateStatus, service_status};
 use crate::reconcile::{Doing, View};
 
@@ -70,6 +71,13 @@ pub(super) fn apps(view: &View) -> Vec<AppState<'_>> {
     left.sort_unstable();
     left.dedup();
     apps.extend(left.into_iter().map(|id| present_app(view, id)));
+    apps
+}
+
+/// Those of them that somebody may see.
+pub(super) fn apps_of<'v>(view: &'v View, caller: &Caller) -> Vec<AppState<'v>> {
+    let mut apps = apps(view);
+    apps.retain(|app| caller.may_touch(app.id));
     apps
 }
 

@@ -10,6 +10,7 @@ use super::ApiState;
 use super::answer::{Outcome, Refusal};
 use super::body::{Fields, unescape};
 use super::caller::Caller;
+use crate::store::KeyOwner;
 
 /// What a route expects as a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Call {
     pub state: ApiState,
     /// Who asks.
     pub caller: Caller,
+    /// Whose key came along, where it is one that is taken.
+    pub key: Option<KeyOwner>,
     /// What stood in the places of the path that begin with a colon, in their order.
     pub parameters: Vec<String>,
     /// What stood after the question mark.
@@ -106,7 +109,7 @@ impl Route {
         match (self.access, caller) {
             (Access::Open, _) | (_, Caller::Operator) => true,
             (Access::Key, Caller::Service { .. }) => true,
-            (Access::Device, Caller::Service { controls_host, .. }) => *controls_host,
+            (Access::Device, caller @ Caller::Service { .. }) => caller.may_control(),
             (Access::Operator, Caller::Service { .. }) | (_, Caller::Nobody) => false,
         }
     }

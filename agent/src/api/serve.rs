@@ -1,28 +1,32 @@
 //! Accepting connections, within limits, until told to stop.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use super::caller::Caller;
-use super::stall::WriteStall;
+use super::access::Origin;
+use super::connections::{Connections, Presence};
+use super::stall::{Duplex, WriteStall};
 use super::table::{Service, answer};
 use super::{ApiState, Socket};
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; the others wait for their turn in the kernel's queue.
+    /// Connections at once. Beyond that the one that waits longest for its next request is closed; while all are busy, new
+    /// ones wait in the kernel's queue.
     pub connections: usize,
     /// From the connection, or the end of the last answer, to the end of the next request's headers.
     pub header_time: Duration,
@@ -57,64 +61,149 @@ const MAX_HEADERS: usize = 64;
 /// How long to wait when connections cannot be accepted (no file descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves the local API until `shutdown` is ready; then takes no more connections, lets running requests end within the
-/// drain time and removes the socket.
+/// Serves the local API on the unix socket until `shutdown` is ready; then takes no more connections, lets running requests
+/// end within the drain time and removes the socket.
 pub async fn serve(socket: Socket, state: ApiState, limits: Limits, shutdown: impl Future<Output = ()>) {
-    let service = Arc::new(Service::new(state, limits));
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let mut server = Server::new(state, limits);
+    server.listeners.push(Listener::Unix(socket));
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            (stream, slot) = accept(&socket, &slots) => {
-                connections.spawn(connection(stream, service.clone(), stopping.clone(), slot));
-            }
+            () = server.step() => {}
         }
     }
-    drop(socket);
-    drop(stop);
-    let drained = tokio::time::timeout(limits.drain_time, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        log::info!("local API: {} request(s) were cut off by the stop", connections.len());
+    server.end().await;
+}
+
+/// Where clients come in.
+pub(super) enum Listener {
+    Unix(Socket),
+    Tcp(SocketAddr, TcpListener),
+}
+
+/// A client that has come in.
+type Client = (Box<dyn Duplex>, Option<IpAddr>);
+
+impl Listener {
+    /// Its address, over TCP.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Unix(_) => None,
+            Listener::Tcp(address, _) => Some(*address),
+        }
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Client>> {
+        match self {
+            Listener::Unix(socket) => socket.listener.poll_accept(context).map_ok(|(stream, _)| (Box::new(stream) as _, None)),
+            Listener::Tcp(_, listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
+                // Answers are written in one piece: waiting for more would only make them late.
+                let _ = stream.set_nodelay(true);
+                (Box::new(stream) as _, Some(remote.ip()))
+            }),
+        }
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(socket: &Socket, slots: &Arc<Semaphore>) -> (UnixStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let slot = slots.clone().acquire_owned().await.ok();
-    let mut said = false;
-    loop {
-        match socket.listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
-            Err(cause) => {
-                if !said {
-                    log::warn!(
-                        "local API: {}: connections cannot be accepted, tried again every second: {cause}",
-                        socket.path().display()
-                    );
-                    said = true;
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+/// Listeners that share their room for connections.
+pub(super) struct Server {
+    pub listeners: Vec<Listener>,
+    service: Arc<Service>,
+    connections: Connections,
+    stop: watch::Sender<()>,
+    /// Whose turn it is to be asked first.
+    turn: usize,
+    /// Nothing is accepted before this.
+    paused: Option<Instant>,
+}
+
+impl Server {
+    pub fn new(state: ApiState, limits: Limits) -> Server {
+        Server {
+            listeners: Vec::new(),
+            service: Arc::new(Service::new(state, limits)),
+            connections: Connections::new(limits.connections),
+            stop: watch::Sender::new(()),
+            turn: 0,
+            paused: None,
+        }
+    }
+
+    /// Waits for the next thing that happens and deals with it. May be dropped at any time.
+    pub async fn step(&mut self) {
+        let Server { listeners, connections, turn, paused, .. } = self;
+        let open = paused.is_none() && connections.have_room();
+        let until = paused.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            () = connections.changed() => {}
+            () = sleep_until(until), if paused.is_some() => *paused = None,
+            accepted = accept(listeners, turn), if open => {
+                self.accepted(accepted);
+                // What was accepted is looked at before the next one is: a flood closes connections that have shown nothing.
+                tokio::task::yield_now().await;
             }
         }
     }
+
+    fn accepted(&mut self, accepted: io::Result<Client>) {
+        match accepted {
+            Ok((stream, remote)) => {
+                let Some(presence) = self.connections.admit(remote) else { return };
+                let origin = remote.map_or(Origin::Socket, Origin::Tcp);
+                let serving = connection(stream, origin, self.service.clone(), self.stop.subscribe(), presence.clone());
+                self.connections.spawn(remote, presence, serving);
+            }
+            // That client's trouble only: it may not hold up the others.
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(cause) => {
+                log::warn!("local API: connections cannot be accepted, tried again in {} s: {cause}", ACCEPT_PAUSE.as_secs());
+                self.paused = Some(Instant::now() + ACCEPT_PAUSE);
+            }
+        }
+    }
+
+    /// Takes no more connections and lets running requests end.
+    pub async fn end(self) {
+        drop(self.listeners);
+        drop(self.stop);
+        let cut_off = self.connections.drain(self.service.limits.drain_time).await;
+        if cut_off > 0 {
+            log::info!("local API: {cut_off} request(s) were cut off by the stop");
+        }
+    }
+}
+
+/// The next client of any of the listeners, each of which has its turn; never while there are none.
+async fn accept(listeners: &[Listener], turn: &mut usize) -> io::Result<Client> {
+    poll_fn(|context| {
+        for step in 0..listeners.len() {
+            let at = (*turn + step) % listeners.len();
+            if let Poll::Ready(accepted) = listeners[at].poll_accept(context) {
+                *turn = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Serves one connection. Broken connections and malformed requests end it and are nobody else's business.
-async fn connection<T>(stream: T, service: Arc<Service>, mut stopping: watch::Receiver<()>, _slot: Option<OwnedSemaphorePermit>)
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn connection(
+    stream: Box<dyn Duplex>,
+    origin: Origin,
+    service: Arc<Service>,
+    mut stopping: watch::Receiver<()>,
+    presence: Arc<Presence>,
+) {
     let limits = service.limits;
-    let io = TokioIo::new(WriteStall::new(stream, limits.write_stall));
+    let io = TokioIo::new(WriteStall::new(stream, limits.write_stall, presence.clone()));
     let handler = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(answer(&service, Caller::Operator, request).await) }
+        let (service, presence) = (service.clone(), presence.clone());
+        async move { Ok::<_, Infallible>(answer(&service, origin, &presence, request).await) }
     });
     let mut served = pin!(
         http1::Builder::new()

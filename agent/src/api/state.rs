@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
+use super::Listening;
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
 use crate::engine::Engine;
@@ -25,6 +26,8 @@ pub struct Identity {
     pub device_type: Option<String>,
     /// Port of the local API over TCP, as reported.
     pub api_port: u16,
+    /// Whether the OS is in development mode.
+    pub development_mode: bool,
     /// What was wrong with the settings; stands until it is mended and the agent started again.
     pub settings_faults: Vec<SettingFault>,
 }
@@ -52,6 +55,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where it listens over TCP.
+    pub listening: watch::Receiver<Listening>,
 }
 
 impl ApiState {

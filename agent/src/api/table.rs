@@ -1,16 +1,22 @@
 //! From a request to its handler: one table, made of the versions' own.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, Outcome, Refusal};
+use super::access::{Asker, Origin, identify};
+use super::answer::{Answer, AnswerBody, Outcome, Refusal, text};
 use super::body::{self, Fields};
 use super::caller::Caller;
-use super::route::{BodyKind, Call, Route};
-use super::{ApiState, Limits, host, transfer, upkeep, v1, v2, v3};
+use super::connections::{Presence, UnderWay};
+use super::route::{Access, BodyKind, Call, Route};
+use super::{ApiState, Limits, host, keys, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -34,30 +40,74 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES)
+    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES).chain(&keys::ROUTES)
 }
 
-/// Answers a request, whatever it is, within the time limit.
-pub(super) async fn answer(service: &Service, caller: Caller, request: Request<Incoming>) -> Answer {
+/// Answers a request, whatever it is, within the time limit. The request counts as under way until the last of its answer has
+/// been handed over.
+pub(super) async fn answer(
+    service: &Service,
+    origin: Origin,
+    presence: &Arc<Presence>,
+    request: Request<Incoming>,
+) -> Response<Guarded> {
+    let under_way = presence.begin();
+    let query = Fields::urlencoded(request.uri().query().unwrap_or_default().as_bytes());
+    let answer = match identify(&service.state, origin, &query, request.headers()) {
+        Ok(asker) => {
+            presence.know(asker.caller != Caller::Nobody);
+            answer_to(service, asker, presence, query, request).await
+        }
+        Err(refusal) => refusal.into_answer(),
+    };
+    answer.map(|body| Guarded { body, _under_way: under_way })
+}
+
+async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Answer {
     // A copy takes as long as it takes; it has limits of its own.
-    if caller == Caller::Operator
-        && let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned)
-    {
-        return transfer::answer(&service.state, &volume, request).await.unwrap_or_else(Refusal::into_answer);
+    if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
+        let outcome = match asker.caller {
+            Caller::Operator => transfer::answer(&service.state, &volume, request).await,
+            _ => Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized")),
+        };
+        return outcome.unwrap_or_else(Refusal::into_answer);
     }
     let limit = service.limits.answer_time;
-    let outcome = tokio::time::timeout(limit, dispatch(service, caller, request)).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request)).await.unwrap_or_else(|_| {
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; nothing is left running", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)
 }
 
-async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>) -> Outcome {
-    let (route, parameters) = find(request.method(), request.uri().path())?;
-    if !route.admits(&caller) {
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
+/// A body that says when it has been handed over.
+pub(super) struct Guarded {
+    body: AnswerBody,
+    _under_way: UnderWay,
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
-    let query = Fields::urlencoded(request.uri().query().unwrap_or_default().as_bytes());
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+async fn dispatch(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Outcome {
+    let (route, parameters) = find(request.method(), request.uri().path())?;
+    let Asker { caller, key } = asker;
+    if !route.admits(&caller) {
+        return not_admitted(route, &caller);
+    }
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -67,13 +117,40 @@ async fn dispatch(service: &Service, caller: Caller, request: Request<Incoming>)
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
         _ => None,
     };
-    let body = match route.body {
-        BodyKind::None => Bytes::new(),
-        BodyKind::Small => body::read(request.into_body(), SMALL_BODY_BYTES, time).await?,
-        BodyKind::Target => body::read(request.into_body(), TARGET_BODY_BYTES, time).await?,
+    let most = match route.body {
+        BodyKind::None => 0,
+        BodyKind::Small => SMALL_BODY_BYTES,
+        BodyKind::Target => TARGET_BODY_BYTES,
+    };
+    let body = if most == 0 {
+        Bytes::new()
+    } else {
+        presence.receiving(true);
+        let body = body::read(request.into_body(), most, time).await;
+        presence.receiving(false);
+        body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, parameters, query, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json }).await
+}
+
+/// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.
+fn not_admitted(route: &Route, caller: &Caller) -> Outcome {
+    match caller {
+        Caller::Service { app, service, .. } => {
+            let whole = match route.access {
+                Access::Device => "the device as a whole takes the label io.balena.features.host-control",
+                _ => "this takes the global key",
+            };
+            let message = format!("Unauthorized: the key of service {service} reaches its app {app} only; {whole}");
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
+        }
+        _ if route.path.starts_with("/v3") || route.path == "/metrics" => {
+            let message = "Unauthorized: no key that is known came with the request (Authorization: Bearer KEY, or ?apikey=KEY)";
+            Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
+        }
+        _ => Ok(text(StatusCode::UNAUTHORIZED, "Unauthorized")),
+    }
 }
 
 /// The route of a method and path. `HEAD` is answered as `GET`; a slash at the end changes nothing.

@@ -6,8 +6,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{Outcome, Refusal, empty, json, json_as, text};
 use super::body::is_on;
+use super::caller::Caller;
 use super::health::health;
-use super::release_state::{AppState, apps};
+use super::release_state::{AppState, apps_of};
 use super::route::{Access, Call, Route};
 use super::{Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
@@ -17,7 +18,7 @@ use crate::reconcile::{Phase, Request, View};
 pub(super) static ROUTES: [Route; 4] = [
     Route::get("/ping", Access::Open, |_| Box::pin(async { Ok(text(StatusCode::OK, "OK")) })),
     Route::get("/v1/healthy", Access::Open, |call| Box::pin(healthy(call))),
-    Route::post("/v1/update", Access::Device, |call| Box::pin(update(call))),
+    Route::post("/v1/update", Access::Key, |call| Box::pin(update(call))),
     Route::get("/v1/device", Access::Key, |call| Box::pin(device(call))),
 ];
 
@@ -41,8 +42,13 @@ struct HealthAnswer {
 async fn update(call: Call) -> Outcome {
     let fields = call.fields()?;
     let (force, cancel) = (fields.switch("force"), fields.switch("cancel"));
+    // Broken locks and downloads that are given up concern every app.
+    if (force || cancel) && !call.caller.may_control() {
+        let message = "Unauthorized: force and cancel concern every app; they take the label io.balena.features.host-control";
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
+    }
     // A person at the device is not a notification from the cloud: the device variable does not hold them off.
-    let operator = fields.switch("operator");
+    let operator = fields.switch("operator") && call.caller == Caller::Operator;
     let state = &call.state;
     if !(force || operator || instant_updates(&state.view())) {
         return Ok(empty(StatusCode::ACCEPTED));
@@ -100,7 +106,7 @@ async fn device(call: Call) -> Outcome {
     let state = &call.state;
     let view = state.view();
     let host = &view.device;
-    let apps = apps(&view);
+    let apps = apps_of(&view, &call.caller);
     let pending = is_applying(&view);
     let first = apps.first();
     let first_service = first.and_then(|app| app.services.first());

@@ -8,7 +8,7 @@ use serde_json::json as value;
 
 use super::answer::{Outcome, json};
 use super::moment::rfc3339;
-use super::release_state::{AppState, ServiceState, apps, image};
+use super::release_state::{AppState, ServiceState, apps_of, image};
 use super::route::{Access, Call, Route};
 use super::v1::is_applying;
 use crate::cloud::SUPERVISOR_COMPATIBLE_VERSION;
@@ -62,7 +62,7 @@ struct ImageRow<'a> {
 
 async fn state_status(call: Call) -> Outcome {
     let view = call.state.view();
-    let apps = apps(&view);
+    let apps = apps_of(&view, &call.caller);
     let images: Vec<ImageRow<'_>> = apps.iter().flat_map(|app| image_rows(&view, app)).collect();
     let downloads: Vec<f64> = images.iter().filter_map(|image| image.download_progress).map(f64::from).collect();
     let status = |container: &Container| {
@@ -71,7 +71,8 @@ async fn state_status(call: Call) -> Outcome {
         let own = services.filter(|service| service.container.is_some_and(|c| c.id == container.id) && service.is_of_container);
         own.map(|service| service.status).next().unwrap_or(ServiceStatus::at_rest(container.state)).word()
     };
-    let containers = view.current.engine.containers.iter().map(|container| ContainerRow {
+    let own = view.current.engine.containers.iter().filter(|container| call.caller.may_touch(container.app_id));
+    let containers = own.map(|container| ContainerRow {
         status: status(container),
         service_name: &container.service,
         app_id: container.app_id,
@@ -130,11 +131,14 @@ struct ApplicationService {
 
 async fn applications(call: Call) -> Outcome {
     let view = call.state.view();
-    let apps = apps(&view);
+    let apps = apps_of(&view, &call.caller);
     let mut answer = BTreeMap::new();
     let refused = view.target.iter().flat_map(|target| &target.refused);
     for (uuid, refused) in refused {
         let (Some(name), Some(app_id)) = (&refused.name, refused.id) else { continue };
+        if !call.caller.may_touch(app_id) {
+            continue;
+        }
         let (commit, update_status) = (refused.commit.as_deref(), UpdateStatus::Rejected.word());
         answer.insert(name.as_str(), Application { app_id, app_uuid: uuid, commit, update_status, services: BTreeMap::new() });
     }

@@ -241,6 +241,7 @@ pub(super) fn identity(settings: &Settings, source: &str, settings_faults: Vec<S
         target_source: source.to_owned(),
         device_type: settings.cloud.device_type.clone(),
         api_port: settings.cloud.listen_port,
+        development_mode: settings.cloud.development_mode,
         settings_faults,
     }
 }

@@ -100,7 +100,8 @@ fn report(view: &View, fixed: &Fixed, watch: &Watch) -> Option<Report> {
         ip_address: &watch.addresses.ip,
         mac_address: &watch.addresses.mac,
         api_port: fixed.api_port,
-        api_secret: None,
+        // Beside another supervisor the key is that one's to report.
+        api_secret: view.keys.global().filter(|_| !matches!(view.phase, Phase::WatchOnly { .. })),
         metrics: Some(&metrics),
     };
     let looked = view.engine.is_some() && !matches!(view.phase, Phase::EngineAway { .. });

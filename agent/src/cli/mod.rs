@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod healthy;
 mod host_config;
+mod key;
 mod lock;
 #[cfg(feature = "sandbox")]
 mod man;
@@ -69,6 +70,9 @@ enum Command {
     /// Update locks.
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// Keys of the local API over TCP.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// The device's name and proxy.
     #[command(subcommand)]
     HostConfig(host_config::HostConfigCommand),
@@ -122,6 +126,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Update(args) => update::run(args).await,
         Command::Target(command) => target::run(command).await,
         Command::Lock(command) => lock::run(command).await,
+        Command::Key(command) => key::run(command).await,
         Command::HostConfig(command) => host_config::run(command).await,
         Command::Volume(command) => Box::pin(volume::run(command)).await,
         Command::Data(command) => data::run(command),
@@ -164,6 +169,9 @@ mod tests {
             "target history",
             "target history --database /data/database.sqlite --json",
             "lock list --json",
+            "key list --show --json",
+            "key rotate",
+            "key rotate main --app 5 --show",
             "host-config get --json",
             "host-config set --hostname shed-7 --proxy socks5://10.0.0.1:1080 --no-proxy 10.0.0.0/8",
             "host-config set --remove-proxy --force",

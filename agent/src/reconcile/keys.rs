@@ -1,16 +1,11 @@
-//! Keys for services that may call the local API: made and stored before planning, so that the plan stays pure.
-
-use std::collections::BTreeMap;
+//! Keys of the local API: made and stored before planning, so that the plan stays pure.
 
 use holdfast_plan::current::EngineState;
-use holdfast_plan::target::{AppId, DeviceTarget};
+use holdfast_plan::target::DeviceTarget;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::policy::truthy;
-use crate::store::Change;
-
-/// The label that gives a service a key (protocol §18.3).
-const API_LABEL: &str = "io.balena.features.supervisor-api";
+use super::Keyring;
+use crate::store::{Change, KeyOwner};
 
 /// Where a container has its key: under the present name, and under the older one.
 const KEY_VARIABLES: [&str; 2] = ["BALENA_SUPERVISOR_API_KEY", "RESIN_SUPERVISOR_API_KEY"];
@@ -22,37 +17,58 @@ pub(super) fn generate() -> Option<String> {
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Keys that the target's services need and that are not there yet. A key that a running container was given already is
-/// taken over: changing it would recreate the container.
+/// The global key and those that the target's services need, where they are not there yet. A key that a running container was
+/// given already is taken over: changing it would recreate the container.
 pub(super) fn missing(
     target: &DeviceTarget,
     engine: &EngineState,
-    keys: &BTreeMap<(AppId, String), String>,
+    keys: &Keyring,
     mut make: impl FnMut() -> Option<String>,
-) -> Vec<((AppId, String), String)> {
-    let mut new: Vec<((AppId, String), String)> = Vec::new();
+) -> Vec<(KeyOwner, String)> {
+    let mut new: Vec<(KeyOwner, String)> = Vec::new();
     for app in target.apps.values() {
         for (name, service) in app.release.iter().flat_map(|release| &release.services) {
-            let owner = (app.id, name.clone());
-            if !service.labels.get(API_LABEL).is_some_and(|value| truthy(value)) || keys.contains_key(&owner) {
+            let owner = Some((app.id, name.clone()));
+            if !service.has_feature("supervisor-api") || keys.get(&owner).is_some() {
                 continue;
             }
             let present = engine.containers.iter().filter(|c| c.app_id == app.id && c.service == *name);
             let given = present.flat_map(|c| KEY_VARIABLES.iter().filter_map(|variable| c.spec.environment.get(*variable)));
             // Keys tell services apart: one that two of them were given cannot stay with both.
-            let known = |key: &String| keys.values().chain(new.iter().map(|(_, key)| key)).any(|other| other == key);
+            let known = |key: &String| keys.holds(key) || new.iter().any(|(_, other)| other == key);
             let carried = given.filter(|key| is_key(key)).find(|key| !known(key)).cloned();
             if let Some(key) = carried.or_else(&mut make) {
                 new.push((owner, key));
             }
         }
     }
+    if keys.global().is_none()
+        && let Some(key) = make()
+    {
+        new.push((None, key));
+    }
     new
 }
 
-/// The changes that store them.
-pub(super) fn changes(keys: &[((AppId, String), String)]) -> Vec<Change> {
-    keys.iter().map(|(owner, key)| Change::ApiKey { owner: Some(owner.clone()), key: key.clone() }).collect()
+/// Whose key it is, in words.
+pub(super) fn whose(owner: &KeyOwner) -> String {
+    match owner {
+        Some((app, service)) => format!("key of service {service} of app {app}"),
+        None => "global key".to_owned(),
+    }
+}
+
+/// The value that says when a key was made.
+pub(super) fn made_name(owner: &KeyOwner) -> String {
+    match owner {
+        Some((app, service)) => format!("local API key made {app}/{service}"),
+        None => "local API key made".to_owned(),
+    }
+}
+
+/// The change that records it; nothing is recorded by a clock that cannot be trusted.
+pub(super) fn made_at(owner: &KeyOwner, wall_ms: Option<i64>) -> Change {
+    Change::Value { name: made_name(owner), value: wall_ms.map(|ms| ms.to_string()) }
 }
 
 fn is_key(text: &str) -> bool {

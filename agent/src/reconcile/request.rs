@@ -6,6 +6,7 @@ use holdfast_plan::target::DeviceTarget;
 use tokio::sync::oneshot;
 
 use super::{HoldRequest, HostOrder, OrderError};
+use crate::store::KeyOwner;
 
 /// A target with where it came from.
 #[derive(Clone, Debug)]
@@ -38,6 +39,15 @@ pub enum Request {
         order: HostOrder,
         /// Where the outcome goes.
         reply: oneshot::Sender<Result<(), OrderError>>,
+    },
+    /// Make a new key of the local API in the place of one that is there; the old one is invalid at once.
+    NewKey {
+        /// Who asks, for the log.
+        from: String,
+        /// Whose key.
+        owner: KeyOwner,
+        /// Where the new key goes, or why there is none.
+        reply: oneshot::Sender<Result<String, String>>,
     },
     /// Keep a volume from its services until the one who asks lets go of it.
     Hold(HoldRequest),

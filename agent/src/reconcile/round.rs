@@ -4,19 +4,18 @@ mod accept;
 mod begin;
 mod facts;
 mod finish;
+mod keys;
 mod observe;
 mod publish;
 #[cfg(all(test, feature = "sandbox"))]
 mod tests;
 mod wake;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_plan::memory::Memory;
 use holdfast_plan::plan::{Input, Planner};
 use holdfast_plan::policy::Force;
-use holdfast_plan::target::AppId;
 use tokio::time::Instant;
 
 use super::announce::Announcer;
@@ -24,7 +23,7 @@ use super::hold::ActiveHold;
 use super::outage::Outage;
 use super::running::Running;
 use super::space::Disk;
-use super::{Channels, TargetInForce, Tools, View, failures};
+use super::{Channels, Keyring, TargetInForce, Tools, View, failures};
 use crate::clock::until;
 use crate::engine::{EngineInfo, Events};
 use crate::host::DeviceInfo;
@@ -42,7 +41,7 @@ pub struct Reconciler {
     device: DeviceInfo,
     pub(super) memory: Memory,
     planner: Planner,
-    service_keys: BTreeMap<(AppId, String), String>,
+    keyring: Arc<Keyring>,
     target: Option<TargetInForce>,
     force: Option<Force>,
     hold: Option<ActiveHold>,
@@ -56,7 +55,7 @@ pub struct Reconciler {
 impl Reconciler {
     /// Makes the loop from what was stored. The target in force comes through the channel.
     pub fn new(tools: Tools, channels: Channels, loaded: &Loaded) -> Reconciler {
-        let service_keys = loaded.api_keys.iter().filter_map(|(owner, key)| Some((owner.clone()?, key.clone()))).collect();
+        let keyring = Arc::new(Keyring::of(loaded));
         let announcer = Announcer::new(channels.events.clone());
         let target = channels.target.borrow().clone();
         Reconciler {
@@ -68,7 +67,7 @@ impl Reconciler {
             device: DeviceInfo::default(),
             memory: loaded.memory.clone(),
             planner: Planner::default(),
-            service_keys,
+            keyring: keyring.clone(),
             target,
             channels,
             force: None,
@@ -76,7 +75,7 @@ impl Reconciler {
             away: None,
             locks_unread: None,
             store_error: None,
-            last: View::default(),
+            last: View { keys: keyring, ..View::default() },
             next_slow_look: Instant::now(),
         }
     }

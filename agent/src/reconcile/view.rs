@@ -11,6 +11,7 @@ use holdfast_plan::policy::Policy;
 use holdfast_plan::target::{AppUuid, DeviceTarget};
 use serde::Serialize;
 
+use super::keyring::Keyring;
 use crate::engine::EngineInfo;
 use crate::host::DeviceInfo;
 
@@ -88,6 +89,8 @@ pub struct View {
     pub device: Arc<DeviceInfo>,
     /// Steps running now.
     pub doing: Vec<Doing>,
+    /// Keys of the local API.
+    pub keys: Arc<Keyring>,
     /// What is wrong.
     pub faults: Vec<Fault>,
 }

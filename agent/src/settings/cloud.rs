@@ -56,6 +56,8 @@ pub struct CloudSettings {
     pub persistent_logging: bool,
     /// Port of the local API where a container needs it.
     pub listen_port: u16,
+    /// Port of the local API while something between it and the containers has `listen_port`.
+    pub listen_port_override: Option<u16>,
     /// Time-out of the local API's connections.
     pub api_timeout: Duration,
     /// Time between attempts to provision.
@@ -82,6 +84,7 @@ impl Default for CloudSettings {
             development_mode: false,
             persistent_logging: false,
             listen_port: 48484,
+            listen_port_override: None,
             api_timeout: Duration::from_secs(15 * 60),
             bootstrap_retry_delay: Duration::from_secs(30),
         }
@@ -120,10 +123,8 @@ impl FromConfigJson {
             root_ca_pem: keys.get("balenaRootCA", text(root_certificates)),
             development_mode: keys.get("developmentMode", boolean).unwrap_or_default(),
             persistent_logging: keys.get("persistentLogging", boolean).unwrap_or_default(),
-            listen_port: keys
-                .get("listenPort", number(1, u64::from(u16::MAX)))
-                .and_then(|port| u16::try_from(port).ok())
-                .unwrap_or(default.listen_port),
+            listen_port: keys.get("listenPort", port).unwrap_or(default.listen_port),
+            listen_port_override: keys.get("listenPortOverride", port),
             api_timeout: keys.get("apiTimeout", seconds(86_400)).unwrap_or(default.api_timeout),
             bootstrap_retry_delay: keys.get("bootstrapRetryDelay", seconds(86_400)).unwrap_or(default.bootstrap_retry_delay),
         };
@@ -131,6 +132,11 @@ impl FromConfigJson {
         let poll_interval = keys.get("appUpdatePollInterval", within);
         FromConfigJson { cloud, poll_interval, faults: keys.faults, bad: keys.bad }
     }
+}
+
+/// A port of TCP.
+fn port(value: &Value) -> Checked<Option<u16>> {
+    number(1, u64::from(u16::MAX))(value).map(|port| port.and_then(|port| u16::try_from(port).ok()))
 }
 
 /// Keys whose value is never shown.

@@ -47,6 +47,30 @@ impl fmt::Debug for StoredTarget {
 /// Whose local-API key it is: a service's, or (`None`) the global one.
 pub type KeyOwner = Option<(AppId, String)>;
 
+/// A stored key of the local API.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoredKey {
+    /// 32 hex digits, lower case.
+    pub key: String,
+    /// What it may do: a JSON array in balena's words.
+    pub scopes: String,
+}
+
+impl fmt::Debug for StoredKey {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredKey").field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+/// What a key may do unless told otherwise: a service's everything with its app, the global one everything.
+pub fn usual_scopes(owner: &KeyOwner) -> String {
+    match owner {
+        Some((app, _)) => format!(r#"[{{"type":"app","appId":{app}}}]"#),
+        None => r#"[{"type":"global"}]"#.to_owned(),
+    }
+}
+
 /// Everything the agent starts from.
 #[derive(Clone, Default, PartialEq)]
 pub struct Loaded {
@@ -55,7 +79,7 @@ pub struct Loaded {
     /// What decisions remember.
     pub memory: Memory,
     /// Local-API keys.
-    pub api_keys: BTreeMap<KeyOwner, String>,
+    pub api_keys: BTreeMap<KeyOwner, StoredKey>,
     /// Other values by name.
     pub values: BTreeMap<String, String>,
 }
@@ -137,11 +161,11 @@ mod tests {
         let value = Change::Value { name: "n".into(), value: Some("hunter2".into()) };
         let loaded = Loaded {
             target: Some(target.clone()),
-            api_keys: [(None, "hunter2".to_owned())].into(),
+            api_keys: [(None, StoredKey { key: "hunter2".into(), scopes: usual_scopes(&None) })].into(),
             values: [("n".to_owned(), "hunter2".to_owned())].into(),
             ..Loaded::default()
         };
-        let shown = format!("{:?} {key:?} {value:?} {loaded:?}", Change::Target(target));
+        let shown = format!("{:?} {key:?} {value:?} {loaded:?} {:?}", Change::Target(target), loaded.api_keys);
         assert!(!shown.contains("hunter2") && shown.contains("7 bytes") && shown.contains("main"), "{shown}");
     }
 }

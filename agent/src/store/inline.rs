@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdfast_plan::memory::{ImageRecord, Remember, Trial};
 
-use super::change::{Change, Loaded, StoredTarget};
+use super::change::{Change, Loaded, StoredKey, StoredTarget, usual_scopes};
 use super::error::StoreError;
 use super::interface::{Store, StoreHealth};
 
@@ -66,10 +66,14 @@ impl State {
                 }
                 Change::Remember(remember) => self.rest.memory.apply(&as_stored(remember)),
                 Change::ApiKey { owner, key } => {
-                    self.rest.api_keys.insert(owner, key);
+                    let scopes = usual_scopes(&owner);
+                    self.rest.api_keys.entry(owner).or_insert(StoredKey { key: String::new(), scopes }).key = key;
+                }
+                Change::KeyScopes { owner, scopes } => {
+                    self.rest.api_keys.entry(owner).and_modify(|stored| stored.scopes = scopes);
                 }
                 // Nothing the agent starts from.
-                Change::KeyScopes { .. } | Change::Snapshot { .. } => {}
+                Change::Snapshot { .. } => {}
                 Change::Value { name, value: Some(value) } => {
                     self.rest.values.insert(name, value);
                 }

@@ -42,7 +42,7 @@ mod task;
 mod upkeep;
 mod writer;
 
-pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredTarget, target_source};
+pub use change::{Change, KeyOwner, LOCAL_SOURCE, Loaded, StoredKey, StoredTarget, target_source, usual_scopes};
 pub use data_dir::DataLock;
 pub use error::StoreError;
 pub use flash::{Writes, Written, WrittenOnDay};

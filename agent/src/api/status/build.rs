@@ -32,13 +32,20 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
         waiting,
         refused: view.target.as_deref().map(refused_rows).unwrap_or_default(),
         unsupported: unsupported(&view),
-        faults: view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
+        faults: faults(state, &view),
+        listens: state.listening.borrow().open.iter().map(ToString::to_string).collect(),
         settings: state.identity.settings_faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect(),
         cloud: cloud(&state.cloud.borrow(), now),
         engine: view.engine.as_ref().map(engine),
         database,
         utc: now.wall_ms.map(rfc3339),
     }
+}
+
+fn faults(state: &ApiState, view: &View) -> Vec<FaultRow> {
+    let mut rows: Vec<FaultRow> = view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect();
+    rows.extend(state.listening.borrow().faults.values().map(|message| fault_row("local API", message)));
+    rows
 }
 
 fn device(state: &ApiState, view: &View) -> DeviceRow {

@@ -35,6 +35,8 @@ pub struct Status {
     pub faults: Vec<FaultRow>,
     /// What was wrong with the settings at the start.
     pub settings: Vec<FaultRow>,
+    /// Where the local API listens over TCP.
+    pub listens: Vec<String>,
     /// The connection to the cloud.
     pub cloud: Cloud,
     /// The engine, once it answered.
@@ -56,6 +58,7 @@ read_by_field!(Status {
     unsupported,
     faults,
     settings,
+    listens,
     cloud,
     engine,
     database,

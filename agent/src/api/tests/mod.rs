@@ -1,8 +1,11 @@
 //! The API over a real unix socket, against state that the tests make up.
 
+mod access_tcp;
 mod endpoints;
 mod hostile;
 mod pictures;
+
+pub(super) use access_tcp::called;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use holdfast_plan::policy::Now;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::caller::Caller;
 use super::{ApiState, Identity, Limits, bind, serve};
 use crate::client::{self, ClientError};
 use crate::clock::Clock;
@@ -129,6 +133,11 @@ pub(super) struct Served {
 
 impl Given {
     pub async fn serve(self) -> Served {
+        self.serve_with_state().await.0
+    }
+
+    /// The same, with what its handlers see.
+    pub async fn serve_with_state(self) -> (Served, ApiState) {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("holdfast.sock");
         let bound = bind(&socket).await.unwrap();
@@ -154,12 +163,13 @@ impl Given {
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             store: Arc::new(FixedStore { open: self.store_open, body: self.stored, time: self.store_time }),
             clock: Arc::new(FixedClock),
+            listening: watch::Sender::default().subscribe(),
         };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(bound, state, self.limits, async {
+        let task = tokio::spawn(serve(bound, state.clone(), self.limits, async {
             let _ = stopped.await;
         }));
-        Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }
+        (Served { socket, polls, requests, stop: Some(stop), task, _folder: folder }, state)
     }
 }
 

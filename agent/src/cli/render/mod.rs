@@ -2,6 +2,7 @@
 
 mod done;
 mod history;
+mod keys;
 mod locks;
 mod page;
 mod plan;
@@ -12,6 +13,7 @@ mod words;
 
 pub(super) use done::done;
 pub(super) use history::history;
+pub(super) use keys::keys;
 pub(super) use locks::locks;
 pub(super) use page::Paint;
 pub(super) use plan::plan;

@@ -23,7 +23,12 @@ pub(super) fn add(imported: &mut Imported, tables: &Tables<'_>, config: &Config,
             imported.remarks.push(format!("API key row {} {what}: its owner gets a new one", row.shown()));
             continue;
         }
-        imported.change(Change::ApiKey { owner, key });
+        let scopes = row.text("scopes").filter(|_| owner.is_some()).filter(|scopes| is_list(scopes));
+        imported.change(Change::ApiKey { owner: owner.clone(), key });
+        // The global key has all of them; what cannot be read gives way to what such a key usually has.
+        if let Some(scopes) = scopes {
+            imported.change(Change::KeyScopes { owner, scopes });
+        }
         count += 1;
     }
     if count > 0 {
@@ -35,6 +40,11 @@ pub(super) fn add(imported: &mut Imported, tables: &Tables<'_>, config: &Config,
         imported.remarks.push(remark.to_owned());
     }
     Ok(())
+}
+
+/// Whether a text is a JSON array.
+fn is_list(text: &str) -> bool {
+    serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text).is_ok()
 }
 
 /// Whose key a row holds. The global one has no service; before M00007 a service was known by its id.

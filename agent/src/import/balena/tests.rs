@@ -38,9 +38,15 @@ async fn every_age_is_taken_over_as_far_as_it_goes() {
             let app = if since("M00008") { APP } else { "1234" };
             assert_eq!((image.engine_id.as_str(), image.app_uuid.as_str(), image.service.as_str()), (engine_id, app, "main"));
         }
-        let key_of_main = loaded.api_keys.get(&key(1234, "main")).map(String::as_str);
+        let key_of_main = loaded.api_keys.get(&key(1234, "main")).map(|stored| stored.key.as_str());
         assert_eq!(key_of_main, since("M00005").then_some(KEY), "{age}");
-        assert_eq!(loaded.api_keys.get(&None).map(String::as_str), since("M00005").then_some(GLOBAL), "{age}");
+        let scopes = loaded.api_keys.get(&key(1234, "main")).map(|stored| stored.scopes.as_str());
+        // A key whose scopes were none stays one.
+        let expected = if since("M00007") { r#"[{"type":"app","appId":1234}]"# } else { "[]" };
+        assert_eq!(scopes, since("M00005").then_some(expected), "{age}");
+        let global = loaded.api_keys.get(&None).map(|stored| stored.scopes.as_str());
+        assert_eq!(global, since("M00005").then_some(r#"[{"type":"global"}]"#), "{age}");
+        assert_eq!(loaded.api_keys.get(&None).map(|stored| stored.key.as_str()), since("M00005").then_some(GLOBAL), "{age}");
         assert_eq!(loaded.memory.settled.contains_key(APP), since("M00008"), "{age}");
         let says_so = imported.remarks.iter().any(|remark| remark.contains("left alone until the cloud sends one"));
         assert_eq!(says_so, !since("M00008"), "{age}: {:?}", imported.remarks);

@@ -28,6 +28,11 @@ impl Reconciler {
         let (from, force, cancel) = match request {
             Request::Look { from, force, cancel } => (from, force, cancel),
             Request::Hold(request) => return self.accept_hold(request),
+            Request::NewKey { from, owner, reply } => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.renew_key(owner, &from).await);
+                return;
+            }
             Request::Host { from, force, order, reply } => {
                 let outcome = self.order(order, &from, force).await;
                 // Whoever asked may have gone away.

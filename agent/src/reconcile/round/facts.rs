@@ -1,23 +1,10 @@
-//! What planning is told about the device, and the keys that services are given.
+//! What planning is told about the device.
 
-use holdfast_plan::current::Current;
 use holdfast_plan::facts::Facts;
-use holdfast_plan::target::DeviceTarget;
 
-use super::super::keys;
 use super::Reconciler;
 
 impl Reconciler {
-    pub(super) async fn provide_keys(&mut self, target: &DeviceTarget, current: &Current) {
-        let new = keys::missing(target, &current.engine, &self.service_keys, keys::generate);
-        if new.is_empty() {
-            return;
-        }
-        if self.commit(keys::changes(&new)).await {
-            self.service_keys.extend(new);
-        }
-    }
-
     pub(super) fn facts(&self) -> Facts {
         Facts {
             uuid: self.tools.uuid.clone(),
@@ -34,7 +21,7 @@ impl Reconciler {
             api_endpoint: self.tools.api_endpoint.clone(),
             device_api_key: self.tools.device_api_key.clone(),
             api_port: self.tools.api_port,
-            service_keys: self.service_keys.clone(),
+            service_keys: self.keyring.of_services(),
             lock_root: self.tools.lock_root.clone(),
             engine_socket: self.engine.as_ref().and_then(|e| e.address.strip_prefix("unix://")).map(str::to_owned),
             host_paths: self.device.host_paths.clone(),

@@ -35,6 +35,7 @@ impl Reconciler {
             plan: Arc::new(plan),
             device: Arc::new(self.device.clone()),
             doing: self.running.doing(),
+            keys: self.keyring.clone(),
             faults: self.faults(),
         };
         self.send();

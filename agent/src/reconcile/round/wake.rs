@@ -48,7 +48,9 @@ impl Reconciler {
             #[cfg(feature = "sandbox")]
             super::super::stuck::if_asked_for().await;
             if look_at.is_some_and(|at| at <= Instant::now()) {
+                let begun = Instant::now();
                 look_at = self.round().await;
+                log::trace!("a round took {} us", begun.elapsed().as_micros());
                 continue;
             }
             match self.wait(&mut locks, look_at).await {

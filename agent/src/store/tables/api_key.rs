@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use super::super::change::KeyOwner;
+use super::super::change::{KeyOwner, StoredKey, usual_scopes};
 use super::{signed, unsigned};
 
 const UPSERT: &str = "INSERT INTO api_key (app_id, service, key, scopes) VALUES (?1, ?2, ?3, ?4)
@@ -13,21 +13,21 @@ const UPSERT: &str = "INSERT INTO api_key (app_id, service, key, scopes) VALUES 
 const SCOPES: &str = "UPDATE api_key SET scopes = ?3
   WHERE ifnull(app_id, -1) = ifnull(?1, -1) AND ifnull(service, '') = ifnull(?2, '') AND scopes IS NOT ?3";
 
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwner, String>> {
-    let mut select = connection.prepare_cached("SELECT app_id, service, key FROM api_key")?;
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwner, StoredKey>> {
+    let mut select = connection.prepare_cached("SELECT app_id, service, key, scopes FROM api_key")?;
     let rows = select.query_map([], |row| {
         let owner: KeyOwner = match row.get::<_, Option<String>>(1)? {
             Some(service) => Some((unsigned(row, 0)?, service)),
             None => None,
         };
-        Ok((owner, row.get(2)?))
+        Ok((owner, StoredKey { key: row.get(2)?, scopes: row.get(3)? }))
     })?;
     rows.collect()
 }
 
 pub(super) fn write(connection: &Connection, owner: &KeyOwner, key: &str) -> rusqlite::Result<()> {
     let (app, service) = columns(owner)?;
-    connection.prepare_cached(UPSERT)?.execute(params![app, service, key, usual_scopes(app)]).map(drop)
+    connection.prepare_cached(UPSERT)?.execute(params![app, service, key, usual_scopes(owner)]).map(drop)
 }
 
 pub(super) fn write_scopes(connection: &Connection, owner: &KeyOwner, scopes: &str) -> rusqlite::Result<()> {
@@ -40,12 +40,4 @@ fn columns(owner: &KeyOwner) -> rusqlite::Result<(Option<i64>, Option<&str>)> {
         Some((app, service)) => (Some(signed(*app)?), Some(service)),
         None => (None, None),
     })
-}
-
-/// What a key may do unless told otherwise: a service's everything with its app, the global one everything.
-fn usual_scopes(app: Option<i64>) -> String {
-    match app {
-        Some(app) => format!(r#"[{{"type":"app","appId":{app}}}]"#),
-        None => r#"[{"type":"global"}]"#.to_owned(),
-    }
 }
