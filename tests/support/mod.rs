@@ -8,6 +8,7 @@
 
 mod archive;
 mod balena;
+mod browser;
 mod bus;
 mod cloud;
 mod containers;
@@ -25,6 +26,7 @@ mod tls;
 mod wire;
 
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
+pub use browser::{Browser, forward};
 pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};

@@ -19,12 +19,15 @@
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |
 //! | `volumes`, `transfer` | volumes of apps: what there are, and their content, which passes through |
 //! | `reading` | how the command line reads an answer back |
+//! | `browsers` | what a browser sends for another site's page |
+//! | `page` | the page at `/` |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
 mod access;
 mod answer;
 mod body;
+mod browsers;
 mod caller;
 mod connections;
 mod database;
@@ -35,6 +38,7 @@ mod keys;
 mod listener;
 mod locks;
 mod moment;
+mod page;
 mod planned;
 mod reading;
 mod release_state;

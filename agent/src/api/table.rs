@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ use super::body::{self, Fields};
 use super::caller::Caller;
 use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
-use super::{ApiState, Limits, host, keys, transfer, upkeep, v1, v2, v3};
+use super::{ApiState, Limits, host, keys, page, transfer, upkeep, v1, v2, v3};
 
 /// Bytes of a request's body where only a few fields are expected.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -40,7 +40,14 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    v1::ROUTES.iter().chain(&v2::ROUTES).chain(&v3::ROUTES).chain(&upkeep::ROUTES).chain(&host::ROUTES).chain(&keys::ROUTES)
+    v1::ROUTES
+        .iter()
+        .chain(&v2::ROUTES)
+        .chain(&v3::ROUTES)
+        .chain(&upkeep::ROUTES)
+        .chain(&host::ROUTES)
+        .chain(&keys::ROUTES)
+        .chain(&page::ROUTES)
 }
 
 /// Answers a request, whatever it is, within the time limit. The request counts as under way until the last of its answer has
@@ -104,14 +111,16 @@ impl Body for Guarded {
 
 async fn dispatch(service: &Service, asker: Asker, presence: &Presence, query: Fields, request: Request<Incoming>) -> Outcome {
     let (route, parameters) = find(request.method(), request.uri().path())?;
-    let Asker { caller, key } = asker;
-    if !route.admits(&caller) {
+    let Asker { caller, key, looks_on } = asker;
+    if !(route.admits(&caller) || looks_on && route.access == Access::Look) {
         return not_admitted(route, &caller);
     }
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wants_json = accepted.to_ascii_lowercase().contains("application/json");
+    let encodings = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let takes_gzip = page::takes_gzip(encodings);
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -131,7 +140,7 @@ async fn dispatch(service: &Service, asker: Asker, presence: &Presence, query: F
         body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, key, parameters, query, body, content_type, wants_json, takes_gzip }).await
 }
 
 /// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.

@@ -42,9 +42,13 @@ async function look() {
     if (may === 'act' && !stream) follow();
     askForKey(may === 'act' ? null : 'This is what everybody near the device may see. With its key you see everything, and can act.');
   } catch (problem) {
-    if (problem.status === 401 || problem.status === 403) {
+    if (problem.status === 401 && sessionStorage.getItem(KEY) !== null) {
+      sessionStorage.removeItem(KEY);
+      say('bad', `The key is not taken: ${problem.message}`, 'key');
+      asking.again = true;
+    } else if (problem.status === 401) {
       Object.assign(page, { status: null, away: null, may: 'nothing' });
-      await lookAtHealth(problem);
+      await lookAtHealth();
     } else {
       page.away ??= Date.now();
     }
@@ -52,11 +56,10 @@ async function look() {
   render();
 }
 
-async function lookAtHealth(problem) {
-  const given = sessionStorage.getItem(KEY) !== null;
+async function lookAtHealth() {
   const health = await fetch('v1/healthy', { headers: { Accept: 'text/plain' } }).then((answer) => answer.ok, () => null);
   const how = { true: 'The agent is well.', false: 'The agent is not well.', null: 'The agent does not answer.' }[health];
-  askForKey(`${how} ${given ? `The key is not taken: ${problem.message}` : 'To see more, enter the key of the local API.'}`);
+  askForKey(`${how} To see more, enter the key of the local API.`);
 }
 
 function askForKey(text) {
