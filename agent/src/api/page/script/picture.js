@@ -7,10 +7,10 @@ function showPicture({ status, locks, at, may, live, away }) {
   show(byId('name'), name);
   show(byId('facts'), [device.type, device.os, device.ip_address].filter(Boolean).join(' · '));
   showLink(away, live, may);
-  byId('main').classList.toggle('stale', Boolean(away));
   const [tone, word] = PHASES[phase.name] ?? ['off', phase.name];
   const cloud = cloudSentence(status.cloud, at);
-  section('phase', h('p', { class: 'headline' }, pill(tone, word), h('span', null, phase.text.replace(/^(Waiting|Settled|Starting|No target): /, ''))), h('p', { class: 'soft' }, cloud));
+  const gone = away && h('p', { class: 'gone' }, `The agent does not answer. What is shown is from ${span(Date.now() - at)} ago.`);
+  section('phase', gone, h('p', { class: 'headline' }, pill(tone, word), h('span', null, phase.text.replace(/^(Waiting|Settled|Starting|No target): /, ''))), h('p', { class: 'soft' }, cloud));
   section('attention', attention(status).map(([grade, title, text]) => h('li', null, note(grade, title, text))));
   section('apps', status.apps.map((app) => appCard(app, at, may)));
   section('now', nowRows(status, at));

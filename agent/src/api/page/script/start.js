@@ -39,6 +39,7 @@ async function look() {
     const locks = await read('v3/locks').catch(() => null);
     const may = status.reduced ? 'look' : 'act';
     Object.assign(page, { status, locks: locks?.locks, at: Date.now(), away: null, may });
+    if (may === 'act') document.querySelector('[data-key=key]')?.remove();
     if (may === 'act' && !stream) follow();
     askForKey(may === 'act' ? null : 'This is what everybody near the device may see. With its key you see everything, and can act.');
   } catch (problem) {
