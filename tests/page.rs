@@ -12,11 +12,19 @@ const NARROW: u64 = 390;
 const WIDE: u64 = 1280;
 
 fn image(repository: &str, number: u8) -> String {
-    format!("registry.example.com/{repository}/{number:032x}@sha256:{number:064x}")
+    format!("registry.example.com/{repository}/{}@sha256:{}{}", hex(number, 1), hex(number, 2), hex(number, 3))
+}
+
+/// Digits as they look where they come from hashes.
+fn hex(number: u8, of: u64) -> String {
+    let mix = |salt: u64| (u64::from(number) * 8 + of + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:016x}{:016x}", mix(0), mix(500))
 }
 
 fn release(number: u8, of_main: &str) -> Release {
-    Release::new(&format!("release {number}"))
+    let mut release = Release::new(&format!("release {number}"));
+    release.commit = hex(number, 4);
+    release
         .service("db", Service::new(&image("v2", 1)))
         .service("main", Service::new(of_main))
         .service("telemetry", Service::new(&image("v2", 3)))
@@ -85,6 +93,7 @@ fn every_state_on_every_screen() {
     let second = release(2, &image("v2", 12));
     cloud.want(&[(&app, &second)]);
     browser.wait_text(&["waiting", "update locks", "held by the application", "updates.lock", &second.commit[..7]]);
+    browser.wait("document.getElementById('phase-body').innerText.includes('update lock of main')");
     looks_right(&mut browser, "lock-held");
     std::fs::remove_file(folder.join("updates.lock")).unwrap();
     cloud.wait_settled(&app, &second);

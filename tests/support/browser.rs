@@ -97,6 +97,7 @@ impl Browser {
         self.told.clear();
         let answer = self.call("Page.navigate", json!({ "url": address }));
         assert!(answer["errorText"].is_null(), "{address}: {answer}");
+        self.wait("location.protocol === 'http:' && document.readyState === 'complete'");
     }
 
     /// The value of an expression in the page.
@@ -109,7 +110,7 @@ impl Browser {
 
     /// What can be read on the page.
     pub fn text(&mut self) -> String {
-        self.value("document.body.innerText").as_str().unwrap_or_default().to_owned()
+        self.value("document.body?.innerText ?? ''").as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until an expression holds.

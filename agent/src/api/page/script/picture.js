@@ -10,8 +10,8 @@ function showPicture({ status, locks, at, may, live, away }) {
   const [tone, word] = PHASES[phase.name] ?? ['off', phase.name];
   const cloud = cloudSentence(status.cloud, at);
   const gone = away && h('p', { class: 'gone' }, `The agent does not answer. What is shown is from ${span(Date.now() - at)} ago.`);
-  section('phase', gone, h('p', { class: 'headline' }, pill(tone, word), h('span', null, phase.text.replace(/^(Waiting|Settled|Starting|No target): /, ''))), h('p', { class: 'soft' }, cloud));
-  section('attention', attention(status).map(([grade, title, text]) => h('li', null, note(grade, title, text))));
+  section('phase', gone, h('p', { class: 'headline' }, pill(tone, word), h('span', null, short(phase.text).replace(/^(Waiting|Settled|Starting|No target): /, ''))), h('p', { class: 'soft' }, cloud));
+  section('attention', attention(status).map(([grade, title, text]) => h('li', null, note(grade, title, short(text)))));
   section('apps', status.apps.map((app) => appCard(app, at, may)));
   section('now', nowRows(status, at));
   section('locks', (locks ?? []).map((lock) => lockRow(lock, at)));
@@ -72,13 +72,14 @@ function serviceRow(app, service, at, may) {
     ? ['runs ', commit(running), ', wanted ', commit(wanted)]
     : !wanted ? ['is to go'] : running ? ['runs ', commit(running)] : ['wanted ', commit(wanted), ', no container yet'];
   const facts = [
+    service.state && service.status !== 'Running' ? `container ${service.state}` : null,
     service.state === 'running' && service.started ? `started ${ago(service.started, at)}` : null,
     service.exit_code !== null && service.exit_code !== undefined ? `ended with exit code ${service.exit_code}` : null,
     health,
     service.restarts > 0 ? `restarted ${service.restarts} ×` : null,
   ].filter(Boolean).map((fact) => ` · ${fact}`);
   const tone = serviceTone(service);
-  const why = service.doing ? `Now: ${service.doing}` : service.waiting ? `Waits: ${service.waiting}` : null;
+  const why = service.doing ? `Now: ${short(service.doing)}` : service.waiting ? `Waits: ${short(service.waiting)}` : null;
   return h('li', { class: 'service', 'data-key': service.name },
     h('div', { class: 'top' },
       h('h4', null, service.name),
@@ -88,7 +89,7 @@ function serviceRow(app, service, at, may) {
         'aria-label': `Restart ${service.name}`, disabled: may !== 'act' || !service.container,
       }, 'Restart')),
     h('p', { class: 'soft' }, release, facts),
-    h('p', { class: 'soft mono image', title: service.image }, shortImage(service.image)),
+    h('p', { class: 'soft mono image', title: service.image }, short(service.image)),
     why && h('p', { class: 'why' }, why),
     bar(service.progress, `Download for ${service.name}`));
 }
@@ -99,13 +100,19 @@ const bar = (value, label) => value === null || value === undefined ? null
 function nowRows({ doing, waiting }, at) {
   const place = ({ app, service }) => [app, service].filter(Boolean).join('/');
   const steps = doing.map((row) => h('li', null,
-    note('busy', 'Now', h('strong', null, place(row)), ` ${row.text}`,
+    note('busy', 'Now', h('strong', null, place(row)), ` ${short(row.text)}`,
       h('p', { class: 'soft' }, `for ${age(row.since, at)} · because ${row.why}`))));
-  const waits = waiting.map((row) => h('li', null,
-    note('warn', 'Waits', h('strong', null, place(row)), ` ${row.text}`,
+  // Several that wait for the same are told once.
+  const groups = new Map();
+  for (const row of waiting) {
+    const group = groups.get(`${row.app} ${row.text}`);
+    if (group) group.services.push(row.service);
+    else groups.set(`${row.app} ${row.text}`, { ...row, services: [row.service] });
+  }
+  const waits = [...groups.values()].map(({ app, services, ...row }) => h('li', null,
+    note('warn', 'Waits', h('strong', null, place({ app, service: services.filter(Boolean).join(', ') })), ` ${short(row.text)}`,
       (row.since || row.until) && h('p', { class: 'soft' },
-        [row.since && `for ${age(row.since, at)}`, row.until && `goes on ${ahead(row.until, at)}`]
-          .filter(Boolean).join(' · ')))));
+        [row.since && `for ${age(row.since, at)}`, row.until && `goes on ${ahead(row.until, at)}`].filter(Boolean).join(' · ')))));
   return [...steps, ...waits];
 }
 

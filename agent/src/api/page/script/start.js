@@ -86,7 +86,7 @@ function render() {
   section('events', acts && [...events].reverse().map((event) => h('li', { 'data-key': `e${event.id}` },
     clock(event.time), event.level !== 'info' && pill(LEVELS[event.level], event.level),
     event.app && h('strong', null, [event.app, event.service].filter(Boolean).join('/'), ' '),
-    event.message, event.count > 1 && h('span', { class: 'soft' }, ` (${event.count} ×)`))));
+    short(event.message), event.count > 1 && h('span', { class: 'soft' }, ` (${event.count} ×)`))));
   announcePhase(page.status.phase.text);
 }
 

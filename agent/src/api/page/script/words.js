@@ -35,7 +35,7 @@ const percent = (value) => `${value >= 10 ? Math.round(value) : Math.round(value
 const commit = (text) => h('code', { title: text }, text.slice(0, 7));
 
 // The whole of a digest tells nobody anything.
-const shortImage = (image) => image.replace(/@sha256:([0-9a-f]{8})[0-9a-f]+$/, '@$1');
+const short = (text) => text.replace(/@sha256:([0-9a-f]{8})[0-9a-f]+/g, '@$1');
 
 function clock(iso) {
   const time = new Date(iso);
