@@ -10,7 +10,14 @@ impl Status {
     /// and images, states, reasons and errors stay; logs and environments are not part of a status in the first place.
     pub(in crate::api) fn for_onlookers(mut self) -> Status {
         self.reduced = true;
-        self.device.uuid = self.device.uuid.chars().take(SHOWN_UUID).collect();
+        let whole = std::mem::take(&mut self.device.uuid);
+        self.device.uuid = whole.chars().take(SHOWN_UUID).collect();
+        let joining = self.cloud.provisioning.as_mut().and_then(|joining| joining.error.as_mut());
+        let errors = [self.cloud.poll_error.as_mut(), self.cloud.report_error.as_mut(), joining];
+        // Addresses at the cloud have it in them.
+        for error in errors.into_iter().flatten().filter(|_| !whole.is_empty()) {
+            *error = error.replace(&whole, &self.device.uuid);
+        }
         self.settings.clear();
         self.unsupported.clear();
         for refused in &mut self.refused {
@@ -33,12 +40,13 @@ mod tests {
         let secret = || "hunter2".to_owned();
         let mut status = Status::default();
         status.device.uuid = "0123456789abcdef0123456789abcdef".into();
+        status.cloud.poll_error = Some(format!("GET https://api.example.com/device/v3/{}/state: refused", status.device.uuid));
         status.settings.push(FaultRow { subject: "config.json".into(), message: secret() });
         status.unsupported.push(UnsupportedRow { message: secret(), ..UnsupportedRow::default() });
         let offences = vec![OffenceRow { path: "environment".into(), message: secret() }];
         status.refused.push(RefusedRow { app: "shop".into(), offences, ..RefusedRow::default() });
         let shown = serde_json::to_string(&status.for_onlookers()).unwrap();
-        assert!(!shown.contains("hunter2") && !shown.contains("0123456789"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("0123456789") && shown.contains("v3/0123456/state"), "{shown}");
         assert!(shown.contains("\"reduced\":true") && shown.contains("shop") && shown.contains("\"0123456\""), "{shown}");
     }
 }

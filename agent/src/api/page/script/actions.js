@@ -84,8 +84,12 @@ async function runChecks() {
     const worst = ['failed', 'warning', 'ok', 'skipped'];
     const checks = [...report.checks].sort((one, other) => worst.indexOf(one.verdict) - worst.indexOf(other.verdict));
     show(byId('checks-sum'), `${checks.length} checks: ${report.failed} failed, ${report.warnings} with a warning.`);
-    show(byId('checks-body'), checks.map((check) => h('li', null, note(VERDICTS[check.verdict] ?? 'off', check.verdict,
-      h('strong', null, check.name), ` ${check.sentence}`, check.remedy && h('p', { class: 'soft remedy' }, check.remedy)))));
+    const rows = (some) => some.map((check) => h('li', null, note(VERDICTS[check.verdict] ?? 'off', check.verdict,
+      h('strong', null, check.name), ` ${check.sentence}`, check.remedy && h('p', { class: 'soft remedy' }, check.remedy))));
+    const wrong = checks.filter(({ verdict }) => verdict === 'failed' || verdict === 'warning');
+    const others = checks.filter((check) => !wrong.includes(check));
+    byId('checks-body').replaceChildren(...rows(wrong), h('li', null, h('details', wrong.length ? null : { open: true },
+      h('summary', null, `${others.length} that are as they should be, or do not apply here`), h('ul', { class: 'plain' }, rows(others)))));
   } catch (problem) {
     show(byId('checks-sum'), `The checks could not be run: ${problem.message}`);
   }
