@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{App, Browser, Cloud, Device, Release, Service, Way, check, forward, free_port, wait_for};
+use support::{App, Browser, Cloud, Device, PATIENCE, Release, Service, Way, check, forward, free_port, wait_for, wait_within};
 
 const NARROW: u64 = 390;
 const WIDE: u64 = 1280;
@@ -130,6 +130,37 @@ fn buttons_take_the_keyboard_and_a_confirmation() {
     browser.press("Enter");
     browser.wait_text(&["done", "the agent looks for an update"]);
     assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_restart_the_log_figures_and_checks() {
+    let Some(mut browser) = Browser::start() else { return };
+    let first = release(1, &image("v2", 2));
+    let (_device, cloud, app, address) = device(&first);
+    cloud.wait_settled(&app, &first);
+    browser.open(&address);
+    browser.wait_text(&["settled", "live", "what happened", "started service"]);
+
+    browser.tab_to("Restart main");
+    browser.press("Enter");
+    browser.wait("document.getElementById('ask').open");
+    browser.press("Tab");
+    assert_eq!(browser.value("document.activeElement.id"), "ask-yes");
+    browser.press("Enter");
+    browser.wait_text(&["main was restarted"]);
+
+    browser.tab_to("Follow");
+    browser.press("Enter");
+    browser.wait("document.querySelectorAll('#logs-body > div').length > 0");
+    browser.tab_to("Run the checks");
+    browser.press("Enter");
+    browser.wait_text(&["checks:", "failed", "as they should be"]);
+    // The first look is taken at the start; the page asks again every minute.
+    wait_within(PATIENCE * 3, "figures", || {
+        let charts = browser.value("document.querySelectorAll('figure svg[role=img][aria-label]').length");
+        check(charts.as_u64() >= Some(2), charts)
+    });
+    looks_right(&mut browser, "everything");
 }
 
 #[test]
