@@ -6,6 +6,17 @@ PACKAGE_OF_COMMAND="dockerd:docker.io containerd:containerd runc:runc iptables:i
 docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux openssl:openssl curl:curl
 qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon"
 
+# Installs the browser the page is tested in. Its packages are many, so only who needs it waits for it.
+browser_install() {
+  command -v chromium >/dev/null && return 0
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  say "installing from Debian: chromium"
+  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-liberation; } \
+    >"$LOGS/browser.log" 2>&1 && return 0
+  tail -n 20 "$LOGS/browser.log"
+  return 1
+}
+
 # Prints the packages whose commands are not there.
 packages_missing() {
   local pair

@@ -9,6 +9,7 @@
 mod agent_image;
 mod archive;
 mod balena;
+mod browser;
 mod bus;
 mod cloud;
 mod containers;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use agent_image::agent_image;
 pub use balena::{API_KEY, Balena, balena_database, balena_release, content, inventory, stored, unscoped};
+pub use browser::{Browser, forward};
 pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};

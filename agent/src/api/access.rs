@@ -4,8 +4,9 @@
 //! makes the operator, that of a service the service, as long as it runs and carries the label for it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use holdfast_plan::container::SUPERVISOR_GATEWAY;
 use holdfast_plan::current::Container;
 use holdfast_plan::target::{AppId, Service};
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -13,6 +14,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use super::ApiState;
 use super::answer::Refusal;
 use super::body::Fields;
+use super::browsers::is_foreign;
 use super::caller::{Caller, HOST_CONTROL};
 use crate::policy::{LOCAL_MODE, truthy, variable};
 use crate::reconcile::{ApiKey, Phase, View};
@@ -28,6 +30,8 @@ pub(super) enum Origin {
     Socket,
     /// TCP, from this address.
     Tcp(IpAddr),
+    /// The same, at the address the operator chose to open (`--listen`).
+    Asked(IpAddr),
 }
 
 /// Who asks.
@@ -36,6 +40,8 @@ pub(super) struct Asker {
     pub caller: Caller,
     /// Whose key came along, where it is one that is taken.
     pub key: Option<KeyOwner>,
+    /// Without a key, whether they are near enough to look on.
+    pub looks_on: bool,
 }
 
 /// Finds out who asks.
@@ -44,26 +50,34 @@ pub(super) struct Asker {
 /// 503 while it cannot be told: a service's key counts only as long as the service is there, and nobody has looked yet.
 pub(super) fn identify(state: &ApiState, origin: Origin, query: &Fields, headers: &HeaderMap) -> Result<Asker, Refusal> {
     let view = state.view();
-    let everybody = origin == Origin::Socket || is_open_to_all(state, &view, origin);
-    let known = match given(query, headers) {
-        Some(key) => owner(&view, &key),
+    let is_foreign = is_foreign(headers);
+    let everybody = !is_foreign && (origin == Origin::Socket || is_open_to_all(state, &view, origin));
+    let given = given(query, headers);
+    let known = match &given {
+        Some(key) => owner(&view, key),
         None => Ok(None),
     };
     match known {
-        _ if everybody => Ok(Asker { caller: Caller::Operator, key: known.unwrap_or_default().map(|(owner, _)| owner) }),
+        _ if everybody => {
+            let key = known.unwrap_or_default().map(|(owner, _)| owner);
+            Ok(Asker { caller: Caller::Operator, key, looks_on: false })
+        }
         Ok(Some((owner, controls_host))) => {
             let caller = match owner.clone() {
                 None => Caller::Operator,
                 Some((app, service)) => Caller::Service { app, service, controls_host },
             };
-            Ok(Asker { caller, key: Some(owner) })
+            Ok(Asker { caller, key: Some(owner), looks_on: false })
         }
-        Ok(None) => Ok(Asker { caller: Caller::Nobody, key: None }),
+        Ok(None) => {
+            let looks_on = given.is_none() && !is_foreign && matches!(origin, Origin::Asked(remote) if is_near(remote));
+            Ok(Asker { caller: Caller::Nobody, key: None, looks_on })
+        }
         Err(why) => Err(Refusal::unavailable(why)),
     }
 }
 
-/// The key that came with a request: `?apikey=` before `Authorization: ApiKey …` or `Bearer …`.
+/// The key that came with a request, right or wrong: `?apikey=` before `Authorization: ApiKey …` or `Bearer …`.
 fn given(query: &Fields, headers: &HeaderMap) -> Option<String> {
     if let Some(key) = query.text("apikey") {
         return Some(key);
@@ -148,12 +162,25 @@ pub(super) fn is_called(view: &View) -> bool {
         || view.current.engine.containers.iter().any(|container| carries(&container.spec.labels, CALLS_API))
 }
 
+/// Whether an address is of a network that ends nearby. Containers in `supervisor0` are not meant: they have keys, with which
+/// each sees its own app.
+fn is_near(remote: IpAddr) -> bool {
+    match remote.to_canonical() {
+        IpAddr::V4(address) => {
+            let gateway = SUPERVISOR_GATEWAY.parse::<Ipv4Addr>().map(|gateway| gateway.octets());
+            let is_container = gateway.is_ok_and(|gateway| gateway[..3] == address.octets()[..3]);
+            !is_container && (address.is_loopback() || address.is_private() || address.is_link_local())
+        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+    }
+}
+
 /// In local mode and without a cloud nobody needs a key (protocol §17.1), but only on the machine itself, unless the OS is in
 /// development mode: whoever is on the same network would have the device.
 fn is_open_to_all(state: &ApiState, view: &View, origin: Origin) -> bool {
     let near = match origin {
         Origin::Socket => true,
-        Origin::Tcp(remote) => remote.to_canonical().is_loopback() || state.identity.development_mode,
+        Origin::Tcp(remote) | Origin::Asked(remote) => remote.to_canonical().is_loopback() || state.identity.development_mode,
     };
     near && (state.identity.target_source == LOCAL_SOURCE || is_local_mode(view))
 }

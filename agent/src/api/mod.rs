@@ -27,6 +27,8 @@
 //! | `events`, `logs`, `journal`, `streams` | answers that go on for as long as somebody reads |
 //! | `openapi` | the document that describes `/v3` |
 //! | `reading` | how the command line reads an answer back |
+//! | `browsers` | what a browser sends for another site's page |
+//! | `page` | the page at `/` |
 //! | `health` | how the agent and its database are |
 //! | `status`, `database`, `planned`, `locks`, `moment`, `sentence` | what `/v3` answers, as types that the command line reads back |
 
@@ -36,6 +38,7 @@ mod agent;
 mod answer;
 mod app_details;
 mod body;
+mod browsers;
 mod caller;
 mod connections;
 mod database;
@@ -54,6 +57,7 @@ mod metrics;
 mod logs;
 mod moment;
 mod openapi;
+mod page;
 mod planned;
 mod reading;
 mod release_state;

@@ -38,6 +38,9 @@ pub(super) enum Access {
     Device,
     /// What is the operator's alone: the socket, or the global key.
     Operator,
+    /// The same, and without a key whoever is near the device, at an address that was opened for them, to look on. It shows
+    /// nothing secret to [`Caller::Nobody`].
+    Look,
 }
 
 /// A request on its way to its handler.
@@ -57,6 +60,8 @@ pub(super) struct Call {
     pub content_type: String,
     /// Whether the client asks for JSON where that is a choice.
     pub wants_json: bool,
+    /// Whether the client takes an answer that is packed with gzip.
+    pub takes_gzip: bool,
 }
 
 impl Call {
@@ -123,7 +128,7 @@ impl Route {
             (Access::Open, _) | (_, Caller::Operator) => true,
             (Access::Key, Caller::Service { .. }) => true,
             (Access::Device, caller @ Caller::Service { .. }) => caller.may_control(),
-            (Access::Operator, Caller::Service { .. }) | (_, Caller::Nobody) => false,
+            (Access::Operator | Access::Look, Caller::Service { .. }) | (_, Caller::Nobody) => false,
         }
     }
 }
@@ -157,5 +162,6 @@ mod tests {
         assert_eq!(admitted(Access::Key), [true, true, true, false]);
         assert_eq!(admitted(Access::Device), [true, true, false, false]);
         assert_eq!(admitted(Access::Operator), [true, false, false, false]);
+        assert_eq!(admitted(Access::Look), [true, false, false, false], "who looks on is told by where they are");
     }
 }

@@ -83,8 +83,8 @@ pub(super) enum Listener {
     Tcp(SocketAddr, TcpListener),
 }
 
-/// A client that has come in.
-type Client = (Box<dyn Duplex>, Option<IpAddr>);
+/// A client that has come in; over TCP, from where, and at which listener.
+type Client = (Box<dyn Duplex>, Option<(IpAddr, SocketAddr)>);
 
 impl Listener {
     /// Its address, over TCP.
@@ -98,10 +98,10 @@ impl Listener {
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Client>> {
         match self {
             Listener::Unix(socket) => socket.listener.poll_accept(context).map_ok(|(stream, _)| (Box::new(stream) as _, None)),
-            Listener::Tcp(_, listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
+            Listener::Tcp(at, listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
                 // Answers are written in one piece: waiting for more would only make them late.
                 let _ = stream.set_nodelay(true);
-                (Box::new(stream) as _, Some(remote.ip()))
+                (Box::new(stream) as _, Some((remote.ip(), *at)))
             }),
         }
     }
@@ -110,6 +110,8 @@ impl Listener {
 /// Listeners that share their room for connections.
 pub(super) struct Server {
     pub listeners: Vec<Listener>,
+    /// The listener that the operator asked for.
+    pub asked: Option<SocketAddr>,
     service: Arc<Service>,
     connections: Connections,
     stop: watch::Sender<()>,
@@ -123,6 +125,7 @@ impl Server {
     pub fn new(state: ApiState, limits: Limits) -> Server {
         Server {
             listeners: Vec::new(),
+            asked: None,
             service: Arc::new(Service::new(state, limits)),
             connections: Connections::new(limits.connections),
             stop: watch::Sender::new(()),
@@ -150,9 +153,14 @@ impl Server {
 
     fn accepted(&mut self, accepted: io::Result<Client>) {
         match accepted {
-            Ok((stream, remote)) => {
+            Ok((stream, from)) => {
+                let remote = from.map(|(remote, _)| remote);
                 let Some(presence) = self.connections.admit(remote) else { return };
-                let origin = remote.map_or(Origin::Socket, Origin::Tcp);
+                let origin = match from {
+                    None => Origin::Socket,
+                    Some((remote, at)) if self.asked == Some(at) => Origin::Asked(remote),
+                    Some((remote, _)) => Origin::Tcp(remote),
+                };
                 let serving = connection(stream, origin, self.service.clone(), self.stop.subscribe(), presence.clone());
                 self.connections.spawn(remote, presence, serving);
             }

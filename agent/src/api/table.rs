@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -18,7 +18,7 @@ use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
 use super::{ApiState, Limits, transfer};
 use super::{
-    actions, agent, app_details, device, diagnose, events, host, journal, keys, local, logs, metrics, openapi, stats, upkeep, v1, v2, v3,
+    actions, agent, app_details, device, diagnose, events, host, journal, keys, local, logs, metrics, openapi, page, stats, upkeep, v1, v2, v3,
 };
 
 /// Bytes of a request's body where only a few fields are expected.
@@ -43,7 +43,7 @@ impl Service {
 
 /// Every route there is.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
-    let groups: [&'static [Route]; 18] = [
+    let groups: [&'static [Route]; 19] = [
         &v1::ROUTES,
         &v2::ROUTES,
         &v3::ROUTES,
@@ -62,6 +62,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
         &journal::ROUTES,
         &openapi::ROUTES,
         &diagnose::ROUTES,
+        &page::ROUTES,
     ];
     groups.into_iter().flatten()
 }
@@ -99,7 +100,7 @@ async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: 
         Ok(found) => found,
         Err(refusal) => return refusal.into_answer(),
     };
-    if !route.admits(&asker.caller) {
+    if !(route.admits(&asker.caller) || asker.looks_on && route.access == Access::Look) {
         return not_admitted(route, &asker.caller).unwrap_or_else(Refusal::into_answer);
     }
     let limit = route.limit.unwrap_or(service.limits.answer_time);
@@ -142,12 +143,14 @@ async fn dispatch(
     request: Request<Incoming>,
     (route, parameters): (&Route, Vec<String>),
 ) -> Outcome {
-    let Asker { caller, key } = asker;
+    let Asker { caller, key, .. } = asker;
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
     let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wants_json = accepted.to_ascii_lowercase().contains("application/json");
     let last_event_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let encodings = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let takes_gzip = page::takes_gzip(encodings);
     let time = service.limits.body_time;
     let _turn = match route.body {
         BodyKind::Target => service.target_bodies.acquire().await.ok(),
@@ -167,7 +170,7 @@ async fn dispatch(
         body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, key, parameters, query, last_event_id, body, content_type, wants_json }).await
+    (route.handler)(Call { state, caller, key, parameters, query, last_event_id, body, content_type, wants_json, takes_gzip }).await
 }
 
 /// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.

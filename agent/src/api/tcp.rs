@@ -88,6 +88,7 @@ pub async fn serve_tcp(
 ) {
     let mut views = state.view.clone();
     let mut server = Server::new(state, limits);
+    server.asked = places.asked;
     let mut retries: BTreeMap<SocketAddr, Retry> = BTreeMap::new();
     let mut shutdown = pin!(shutdown);
     loop {

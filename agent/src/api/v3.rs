@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json as value};
 
 use super::answer::{Outcome, Refusal, json, json_text};
+use super::caller::Caller;
 use super::database::{DatabaseAnswer, History};
 use super::health::health;
 use super::locks::lock_list;
@@ -19,7 +20,7 @@ use super::volumes::volume_list;
 use crate::store::StoreError;
 
 pub(super) static ROUTES: [Route; 8] = [
-    Route::get("/v3/status", Access::Operator, |call| Box::pin(device_status(call))),
+    Route::get("/v3/status", Access::Look, |call| Box::pin(device_status(call))),
     Route::get("/v3/plan", Access::Operator, |call| Box::pin(stored_plan(call))),
     Route {
         method: Method::POST,
@@ -32,12 +33,13 @@ pub(super) static ROUTES: [Route; 8] = [
     Route::get("/v3/target", Access::Operator, |call| Box::pin(target(call))),
     Route::get("/v3/target/history", Access::Operator, |call| Box::pin(history(call))),
     Route::get("/v3/db", Access::Operator, |call| Box::pin(database_figures(call))),
-    Route::get("/v3/locks", Access::Operator, |call| Box::pin(locks(call))),
+    Route::get("/v3/locks", Access::Look, |call| Box::pin(locks(call))),
     Route::get("/v3/volumes", Access::Operator, |call| Box::pin(volumes(call))),
 ];
 
 async fn device_status(call: Call) -> Outcome {
-    json(&status(&call.state).await)
+    let status = status(&call.state).await;
+    if call.caller == Caller::Nobody { json(&status.for_onlookers()) } else { json(&status) }
 }
 
 async fn locks(call: Call) -> Outcome {

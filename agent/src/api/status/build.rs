@@ -39,6 +39,7 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
         engine: view.engine.as_ref().map(engine),
         database,
         utc: now.wall_ms.map(rfc3339),
+        reduced: false,
     }
 }
 

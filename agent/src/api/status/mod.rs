@@ -3,6 +3,7 @@
 //! Every field has a default, so that a command line of another version than the agent's reads what it understands.
 
 mod build;
+mod onlooker;
 
 pub(super) use build::{refused_rows, status};
 
@@ -46,6 +47,8 @@ pub struct Status {
     pub database: Database,
     /// The time of this answer, RFC 3339 in UTC; `None` while the clock is not trusted.
     pub utc: Option<String>,
+    /// Whether this is only what is shown without a key.
+    pub reduced: bool,
 }
 
 read_by_field!(Status {
@@ -63,7 +66,8 @@ read_by_field!(Status {
     cloud,
     engine,
     database,
-    utc
+    utc,
+    reduced
 });
 
 /// The device and its agent.

@@ -127,8 +127,68 @@ async fn keys_in_all_their_places() {
     let good = format!("Authorization: Bearer {GLOBAL}\r\n");
     assert_eq!(tcp.ask("GET", "/v2/version?apikey=nonsense", &good, "").await.0, 401);
     assert_eq!(tcp.ask("GET", "/v2/version?x=1&apikey=", &good, "").await.0, 401);
-    let (status, body) = tcp.ask("GET", "/v3/status", "", "").await;
+    let (status, body) = tcp.ask("GET", "/v3/plan", "", "").await;
     assert!(status == 401 && body.contains("\"status\":\"failed\""), "{body}");
+}
+
+#[tokio::test]
+async fn without_a_key_whoever_is_near_an_address_that_was_opened_looks_on() {
+    let tcp = tcp(Given { view: called(), ..Given::default() }).await;
+    let (status, body) = tcp.ask("GET", "/v3/status", "", "").await;
+    assert!(status == 200 && body.contains("\"reduced\":true") && !body.contains(UUID), "{body}");
+    assert_eq!(tcp.ask("GET", "/v3/locks", "", "").await.0, 200);
+    assert_eq!(tcp.ask("GET", "/", "", "").await.0, 200);
+    for (method, path) in [("GET", "/v3/target"), ("GET", "/v3/plan"), ("GET", "/v3/keys"), ("POST", "/v1/update")] {
+        assert_eq!(tcp.ask(method, path, "", "").await.0, 401, "{method} {path}");
+    }
+    for not_near in ["Authorization: Bearer wrong\r\n", "Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        assert_eq!(tcp.ask("GET", "/v3/status", not_near, "").await.0, 401, "{not_near}");
+    }
+}
+
+#[tokio::test]
+async fn who_looks_on_is_told_by_where_they_are() {
+    use crate::api::access::{Origin, identify};
+    let (_served, state) = Given { view: called(), ..Given::default() }.serve_with_state().await;
+    let looks_on = |origin| identify(&state, origin, &Default::default(), &Default::default()).unwrap().looks_on;
+    for near in ["127.0.0.1", "192.168.1.9", "169.254.7.7", "10.1.2.3", "::1", "fe80::1", "fd00::7", "::ffff:10.1.2.3"] {
+        let near: IpAddr = near.parse().unwrap();
+        assert!(looks_on(Origin::Asked(near)), "{near}");
+        assert!(!looks_on(Origin::Tcp(near)), "{near}: that address is open for services");
+    }
+    for far in ["203.0.113.5", "2001:db8::1", "10.114.104.7", "::ffff:203.0.113.5"] {
+        assert!(!looks_on(Origin::Asked(far.parse().unwrap())), "{far}");
+    }
+    assert!(!looks_on(Origin::Socket), "they are the operator");
+}
+
+/// A page of another site makes a browser send what it likes to a socket that is forwarded, or to a device in local mode.
+#[tokio::test]
+async fn another_sites_page_does_nothing_on_the_socket() {
+    let served = Given { view: called(), queue: 9, ..Given::default() }.serve().await;
+    let ask = |method: &'static str, path: &'static str, headers: &'static str| {
+        let socket = served.socket.clone();
+        async move {
+            let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n{headers}content-length: 0\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer[9..12].parse::<u16>().unwrap()
+        }
+    };
+    let own =
+        "host: localhost:8080\r\norigin: http://localhost:8080\r\nsec-fetch-site: same-origin\r\nuser-agent: Mozilla/5.0\r\n";
+    assert_eq!((ask("POST", "/v1/update", own).await, ask("GET", "/v3/status", own).await), (204, 200));
+    assert_eq!(ask("POST", "/v1/update", "host: any.name.example\r\nuser-agent: curl/8\r\n").await, 204, "no browser");
+    for foreign in [
+        "host: localhost:8080\r\norigin: http://evil.example\r\n",
+        "host: localhost:8080\r\nsec-fetch-site: cross-site\r\n",
+        "host: rebound.example:8080\r\nuser-agent: Mozilla/5.0\r\n",
+    ] {
+        assert_eq!((ask("POST", "/v1/update", foreign).await, ask("GET", "/v3/status", foreign).await), (401, 401), "{foreign}");
+        assert_eq!(ask("GET", "/", foreign).await, 200, "a link to the page is no harm: {foreign}");
+    }
 }
 
 #[tokio::test]

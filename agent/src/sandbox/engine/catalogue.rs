@@ -72,12 +72,13 @@ impl Default for Entry {
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     entries: BTreeMap<String, Entry>,
+    by_part: Vec<(&'static str, Entry)>,
     others: Option<Entry>,
 }
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Catalogue { entries: BTreeMap::new(), others: Some(Entry::default()) }
+        Catalogue { entries: BTreeMap::new(), by_part: Vec::new(), others: Some(Entry::default()) }
     }
 }
 
@@ -92,8 +93,15 @@ impl Catalogue {
         self.others = entry;
     }
 
+    /// Sets what every other reference gives that has this in it.
+    pub fn set_by_part(&mut self, part: &'static str, entry: Entry) {
+        self.by_part.push((part, entry));
+    }
+
     /// What a reference gives.
     pub fn find(&self, image: &ImageRef) -> Option<&Entry> {
-        self.entries.get(&image.to_string()).or(self.others.as_ref())
+        let name = image.to_string();
+        let by_part = || self.by_part.iter().find(|(part, _)| name.contains(part)).map(|(_, entry)| entry);
+        self.entries.get(&name).or_else(by_part).or(self.others.as_ref())
     }
 }

@@ -45,6 +45,12 @@ pub const ADDRESS: &str = "sim:";
 /// How long a pull takes where a person watches.
 const WATCHED_PULL: Duration = Duration::from_millis(1500);
 
+/// The same for images of repositories below `slow/`.
+const SLOW_PULL: Duration = Duration::from_secs(30);
+
+/// How a pull from repositories below `missing/` fails.
+const MISSING: &str = "manifest unknown: the registry has no such image";
+
 /// The engine. Clones are the same engine: a suite keeps one to turn its knobs.
 #[derive(Clone)]
 pub struct SimEngine {
@@ -69,10 +75,15 @@ impl SimEngine {
     }
 
     /// The engine behind `--engine sim:`: empty at start, its content lives as long as the process. Pulls take long enough
-    /// to be seen.
+    /// to be seen; those of repositories below `slow/` take long, and those below `missing/` fail.
     pub fn for_agent(clock: Arc<dyn Clock>) -> SimEngine {
         let engine = SimEngine::new(Rng::new(), clock);
-        engine.catalogue(|catalogue| catalogue.set_others(Some(Entry { duration: WATCHED_PULL, ..Entry::default() })));
+        engine.catalogue(|catalogue| {
+            let watched = Entry { duration: WATCHED_PULL, ..Entry::default() };
+            catalogue.set_by_part("/slow/", Entry { duration: SLOW_PULL, ..watched.clone() });
+            catalogue.set_by_part("/missing/", Entry { failure: Some(MISSING.to_owned()), ..watched.clone() });
+            catalogue.set_others(Some(watched));
+        });
         engine
     }
 
