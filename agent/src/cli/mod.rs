@@ -9,6 +9,8 @@ mod db;
 mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod dial_stdio;
+mod examples;
 mod exit;
 mod healthy;
 mod host_config;
@@ -30,7 +32,7 @@ mod volume;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use arguments::ClientArgs;
 
@@ -83,6 +85,9 @@ enum Command {
     Db(db::DbCommand),
     /// Exit with 0 when the agent answers and is healthy, for container health checks.
     Healthy(healthy::HealthyArgs),
+    /// Carry what a command line on another machine says to the agent.
+    #[command(hide = true)]
+    DialStdio(dial_stdio::DialArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
     /// Print a shell's completion script.
@@ -95,7 +100,8 @@ enum Command {
 
 /// Runs the command that the arguments name and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let matches = examples::added_to(Cli::command()).try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(usage) => return exit::usage(&usage),
     };
@@ -127,6 +133,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Data(command) => data::run(command),
         Command::Db(command) => db::run(command).await,
         Command::Healthy(args) => healthy::run(args).await,
+        Command::DialStdio(args) => dial_stdio::run(args),
         Command::Version(args) => version::run(args),
         #[cfg(feature = "sandbox")]
         Command::Completions(args) => completions::run(args),
@@ -138,7 +145,6 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -156,6 +162,9 @@ mod tests {
             "simulate --seed 7",
             "status",
             "status --watch --json --socket /tmp/s",
+            "status --host ssh://root@a --host ssh://b:2222",
+            "update --host ssh://root@[::1]:22 --socket /tmp/s",
+            "dial-stdio --socket /tmp/s",
             "plan",
             "plan target.json --json",
             "plan -",
@@ -196,7 +205,12 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_exit_code_2() {
-        for line in [vec!["holdfast"], vec!["holdfast", "fly"], vec!["holdfast", "status", "--sockets"]] {
+        for line in [
+            vec!["holdfast"],
+            vec!["holdfast", "fly"],
+            vec!["holdfast", "status", "--sockets"],
+            vec!["holdfast", "update", "--host", "ssh://-oProxyCommand=x"],
+        ] {
             let arguments = line.into_iter().map(OsString::from);
             assert_eq!(format!("{:?}", main(arguments)), format!("{:?}", ExitCode::from(2)));
         }

@@ -43,14 +43,15 @@ pub(super) async fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
-    let history = match client::get(&socket, "/v3/target/history").await {
+    let device = args.client.device();
+    let history = match client::get(&device, "/v3/target/history").await {
         Ok(reply) if args.client.json => {
             print_answer(&reply)?;
             return Ok(ExitCode::SUCCESS);
         }
         Ok(reply) => reply.read()?,
-        Err(away @ ClientError::NotReachable { .. }) => {
+        // The file of another device is out of reach.
+        Err(away @ ClientError::NotReachable { .. }) if !device.is_remote() => {
             let flags = Flags { data_dir: args.data_dir, database: args.database, ..Flags::default() };
             let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
             if !settings.database.exists() {
@@ -70,7 +71,7 @@ async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: ClientArgs) -> anyhow::Result<ExitCode> {
-    let reply = client::get(&args.socket(), "/v3/target").await?;
+    let reply = client::get(&args.device(), "/v3/target").await?;
     if args.json {
         print_answer(&reply)?;
         return Ok(ExitCode::SUCCESS);

@@ -23,7 +23,7 @@ pub(super) struct UpdateArgs {
 
 pub(super) async fn run(args: UpdateArgs) -> anyhow::Result<ExitCode> {
     let request = json!({ "force": args.force, "cancel": args.cancel, "operator": true });
-    client::post(&args.client.socket(), "/v1/update", request.to_string()).await?;
+    client::post(&args.client.device(), "/v1/update", request.to_string()).await?;
     if args.client.json {
         print_json(&json!({ "status": "triggered" }))?;
     } else {

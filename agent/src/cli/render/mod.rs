@@ -1,5 +1,6 @@
-//! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
+//! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide or as wide as a terminal.
 
+mod devices;
 mod done;
 mod history;
 mod locks;
@@ -10,6 +11,7 @@ mod table;
 mod volumes;
 mod words;
 
+pub(super) use devices::{DeviceLine, devices};
 pub(super) use done::done;
 pub(super) use history::history;
 pub(super) use locks::locks;
