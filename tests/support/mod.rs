@@ -20,6 +20,7 @@ mod images;
 mod machine;
 mod series;
 mod site;
+mod ssh;
 mod target;
 mod tls;
 
@@ -36,6 +37,7 @@ pub use images::Role;
 pub use machine::{Booted, Machine, install as machine_install};
 pub use series::Series;
 pub use site::Site;
+pub use ssh::{SshDevice, SshServer, free_port};
 pub use target::{App, Release, Service, device_target};
 pub use tls::{Certificates, TlsFront};
 

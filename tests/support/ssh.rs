@@ -79,16 +79,6 @@ impl SshDevice {
         self.dir.path().join(name)
     }
 
-    /// Processes of the server's namespace that still carry a connection, by their command lines.
-    pub fn dialled(&self) -> Vec<String> {
-        let socket = self.path("bin/holdfast").display().to_string();
-        let processes = std::fs::read_dir("/proc").expect("/proc is there").flatten();
-        let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-        let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-        let environment = format!("holdfast dial-stdio --socket={socket}");
-        lines.filter(|line| line.contains("dial-stdio") && line.contains(&environment)).collect()
-    }
-
     pub fn log(&self) -> String {
         std::fs::read(self.path("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
@@ -120,7 +110,9 @@ fn arguments(server: SshServer, dir: &Path, port: u16) -> Vec<String> {
         SshServer::OpenSsh => ["/usr/sbin/sshd", "-D", "-e", "-f", &path("sshd_config")].map(str::to_owned).to_vec(),
         SshServer::Dropbear => {
             let listen = format!("127.0.0.1:{port}");
-            ["/usr/sbin/dropbear", "-F", "-E", "-s", "-r", &path("dropbear_key"), "-p", &listen, "-P", &path("pid")].map(str::to_owned).to_vec()
+            ["/usr/sbin/dropbear", "-F", "-E", "-s", "-r", &path("dropbear_key"), "-p", &listen, "-P", &path("pid")]
+                .map(str::to_owned)
+                .to_vec()
         }
     }
 }
@@ -163,7 +155,14 @@ fn prepare(dir: &Path, port: u16, device: &Device) {
     write("ssh", &format!("#!/bin/sh\necho \"$*\" >>{}\nexec ssh -F {} \"$@\"\n", path("calls"), path("ssh_config")), 0o755);
     let program = binary().into_string().expect("a plain path");
     // A device whose image puts the socket elsewhere says so in its environment.
-    write("bin/holdfast", &format!("#!/bin/sh\nexport HOLDFAST_SOCKET=\"${{HOLDFAST_SOCKET:-{}}}\"\nexec {program} \"$@\"\n", device.socket().display()), 0o755);
+    write(
+        "bin/holdfast",
+        &format!(
+            "#!/bin/sh\nexport HOLDFAST_SOCKET=\"${{HOLDFAST_SOCKET:-{}}}\"\nexec {program} \"$@\"\n",
+            device.socket().display()
+        ),
+        0o755,
+    );
 }
 
 fn run(program: &str, arguments: &[&str]) {

@@ -36,7 +36,11 @@ const EXAMPLES: &[(&str, Lines)] = &[
     ),
     (
         "update",
-        &[("holdfast update", "look at the cloud now"), ("holdfast update --force", "and break the locks that hold it up")],
+        &[
+            ("holdfast update", "look at the cloud now"),
+            ("holdfast update --wait", "and stay until the device has what the cloud asks for"),
+            ("holdfast update --force", "and break the locks that hold it up"),
+        ],
     ),
     ("target show", &[("holdfast target show > target.json", "the document alone; where it is from stands on stderr")]),
     ("target history", &[("holdfast target history", "")]),
