@@ -176,8 +176,7 @@ fn a_second_agent_on_the_same_data_directory_is_told_who_holds_it() {
     let mut device = Device::simulated();
     let cloud = Cloud::of(&device);
     device.join(&cloud);
-    device.set("HOLDFAST_SOCKET", &device.path("second.sock").display().to_string());
-    let second = device.command(&["run"]);
+    let second = device.command(&["run", "--socket", &device.path("second.sock").display().to_string()]);
     assert_eq!(second.code, 1, "{second:?}");
     assert!(second.stderr.contains(&device.pid().to_string()), "{second:?}");
     assert_eq!(device.get("/ping").status, 200, "the first goes on");

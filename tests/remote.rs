@@ -20,7 +20,7 @@ struct Far {
     server: SshDevice,
     laptop: Device,
     app: App,
-    _cloud: Cloud,
+    cloud: Cloud,
 }
 
 impl Far {
@@ -28,13 +28,13 @@ impl Far {
         let mut device = Device::simulated();
         let server = SshDevice::start(server, &device)?;
         let (cloud, app) = (Cloud::of(&device), App::new());
-        let release = Release::new("one").service("main", Service::new(&format!("registry.example.com/a@sha256:{:064x}", 1)));
+        let release = release("one");
         cloud.want(&[(&app, &release)]);
         device.join(&cloud);
         cloud.wait_settled(&app, &release);
         let mut laptop = Device::simulated();
         server.introduce_to(&mut laptop);
-        Some(Far { device, server, laptop, app, _cloud: cloud })
+        Some(Far { device, server, laptop, app, cloud })
     }
 
     /// Runs a command on the laptop.
@@ -42,6 +42,10 @@ impl Far {
         let host = self.server.host();
         self.laptop.command(&[arguments, &["--host", &host]].concat())
     }
+}
+
+fn release(name: &str) -> Release {
+    Release::new(name).service("main", Service::new(&format!("registry.example.com/a@sha256:{:064x}", name.len())))
 }
 
 fn json_of(answer: &Answer) -> Value {
@@ -58,7 +62,6 @@ fn every_question_takes_one_ssh() {
         (&["target", "history"], &[&far.app.name]),
         (&["lock", "list"], &["No update lock"]),
         (&["update"], &["looks for a new target"]),
-        (&["host-config", "get"], &["Name"]),
         (&["healthy"], &["healthy"]),
         (&["db", "check"], &[]),
         (&["db", "list"], &[]),
@@ -96,8 +99,10 @@ fn watching_keeps_its_connection_and_leaves_nothing_behind() {
     assert_eq!(first["device"]["uuid"], far.device.uuid.as_str());
     wait_for("the device's end", || check(dialled(&socket) > 0, "nobody dials"));
     // A change shows over the same connection.
-    far.device.patch("/v1/device/host-config", &serde_json::json!({ "network": { "hostname": "shed-7" } }));
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    let release = release("two");
+    far.cloud.want(&[(&far.app, &release)]);
+    let shows = |line: std::io::Result<String>| line.unwrap().contains(&release.commit);
+    assert!(lines.any(shows));
     assert_eq!(far.server.calls() - before, 1);
     watch.kill().unwrap();
     watch.wait().unwrap();
@@ -143,8 +148,10 @@ fn who_is_away_is_said() {
     said(&far.ask(&["status"]), &["agent.sock", "its agent was not", &far.server.host()]);
     said(&far.ask(&["target", "history"]), &["its agent was not"]);
     said(&far.ask(&["db", "check"]), &["its agent was not", "on the device itself"]);
-    far.server.remove_holdfast();
-    said(&far.ask(&["status"]), &["not found", "there is no holdfast"]);
+    let bare = SshDevice::bare(SshServer::OpenSsh).unwrap();
+    bare.introduce_to(&mut far.laptop);
+    said(&far.laptop.command(&["status", "--host", &bare.host()]), &["not found", "there is no holdfast"]);
+    far.server.introduce_to(&mut far.laptop);
     far.server.refuse_keys();
     said(&far.ask(&["status"]), &["Permission denied", "log in"]);
     let nobody = format!("ssh://127.0.0.1:{}", free_port());

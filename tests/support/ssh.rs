@@ -26,6 +26,15 @@ pub struct SshDevice {
 impl SshDevice {
     /// Starts a server in front of a device's agent; `None` where `tests/run` could not prepare for it.
     pub fn start(server: SshServer, device: &Device) -> Option<SshDevice> {
+        SshDevice::launch(server, Some(device))
+    }
+
+    /// One on a device that has no holdfast.
+    pub fn bare(server: SshServer) -> Option<SshDevice> {
+        SshDevice::launch(server, None)
+    }
+
+    fn launch(server: SshServer, device: Option<&Device>) -> Option<SshDevice> {
         if std::env::var_os("HOLDFAST_TEST_ENGINE").is_none() {
             eprintln!("skipped: needs root and the packages that tests/run installs");
             return None;
@@ -62,11 +71,6 @@ impl SshDevice {
     /// How often ssh was started so far.
     pub fn calls(&self) -> usize {
         std::fs::read_to_string(self.path("calls")).map_or(0, |calls| calls.lines().count())
-    }
-
-    /// Takes holdfast away from the device.
-    pub fn remove_holdfast(&self) {
-        std::fs::remove_file(self.path("bin/holdfast")).expect("it was there");
     }
 
     /// Nobody may log in any more.
@@ -118,7 +122,7 @@ fn arguments(server: SshServer, dir: &Path, port: u16) -> Vec<String> {
 }
 
 /// Keys, accounts and configurations of both servers and of the client.
-fn prepare(dir: &Path, port: u16, device: &Device) {
+fn prepare(dir: &Path, port: u16, device: Option<&Device>) {
     let path = |name: &str| dir.join(name).display().to_string();
     let write = |name: &str, text: &str, mode: u32| {
         std::fs::write(dir.join(name), text).expect("it can be written");
@@ -153,16 +157,12 @@ fn prepare(dir: &Path, port: u16, device: &Device) {
     );
     write("ssh_config", &client, 0o600);
     write("ssh", &format!("#!/bin/sh\necho \"$*\" >>{}\nexec ssh -F {} \"$@\"\n", path("calls"), path("ssh_config")), 0o755);
-    let program = binary().into_string().expect("a plain path");
-    // A device whose image puts the socket elsewhere says so in its environment.
-    write(
-        "bin/holdfast",
-        &format!(
-            "#!/bin/sh\nexport HOLDFAST_SOCKET=\"${{HOLDFAST_SOCKET:-{}}}\"\nexec {program} \"$@\"\n",
-            device.socket().display()
-        ),
-        0o755,
-    );
+    if let Some(device) = device {
+        // A device whose image puts the socket elsewhere says so in its environment.
+        let (program, socket) = (binary().into_string().expect("a plain path"), device.socket());
+        let script = format!("#!/bin/sh\nexport HOLDFAST_SOCKET='{}'\nexec '{program}' \"$@\"\n", socket.display());
+        write("bin/holdfast", &script, 0o755);
+    }
 }
 
 fn run(program: &str, arguments: &[&str]) {

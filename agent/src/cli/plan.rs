@@ -28,7 +28,10 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let device = args.client.device();
     let reply = match &args.file {
         None => client::get(&device, "/v3/plan").await?,
-        Some(file) => client::post(&device, "/v3/plan", read(file)?).await?,
+        Some(file) => {
+            let answer = client::post(&device, "/v3/plan", read(file)?).await;
+            answer.with_context(|| format!("no plan could be made for the target file {}", file.display()))?
+        }
     };
     if args.client.json {
         print_answer(&reply)?;

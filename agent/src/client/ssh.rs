@@ -69,6 +69,7 @@ impl Ssh {
             Some(Some(WRONG_USAGE)) => {
                 Error::other(format!("the device was reached, but its holdfast is too old to be asked from here; {above}"))
             }
+            Some(Some(0)) => Error::other("the device was reached; its agent closed the connection without an answer"),
             Some(Some(code)) => Error::other(format!("{program} ended with exit code {code} before an answer; {above}")),
             Some(None) => Error::other(format!("{program} was killed before an answer")),
         }

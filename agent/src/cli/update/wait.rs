@@ -14,14 +14,14 @@ use crate::client::{self, ClientError, Device};
 /// How often the agent is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a poll the agent has planned for what it brought, for certain.
-const PLANNED_MS: i64 = 2000;
+const PLANNED_TIME: Duration = Duration::from_secs(2);
 /// How long an agent may be away: it may be restarting.
 const AWAY_TIME: Duration = Duration::from_secs(60);
 
 /// Follows the agent from a request on. Done when it has heard from the cloud since and is settled.
 pub(super) async fn run(device: &Device, asked: Instant, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut shown = Shown { as_json, said: Vec::new(), lines: 0 };
-    let mut heard = Instant::now();
+    let (mut heard, mut polled) = (Instant::now(), None);
     loop {
         tokio::time::sleep(INTERVAL).await;
         let answer = match client::get(device, "/v3/status").await.and_then(|reply| reply.json()) {
@@ -32,23 +32,28 @@ pub(super) async fn run(device: &Device, asked: Instant, as_json: bool) -> anyho
         heard = Instant::now();
         let status = Status::from_answer(&answer);
         shown.update(&status)?;
-        if let Some(end) = end(&status, asked.elapsed())? {
+        if polled.is_none() && has_polled(&status, asked.elapsed()) {
+            polled = Some(Instant::now());
+        }
+        let planned = polled.is_some_and(|at| at.elapsed() >= PLANNED_TIME);
+        if let Some(end) = end(&status, planned)? {
             shown.finish(end, &answer)?;
             return Ok(ExitCode::SUCCESS);
         }
     }
 }
 
+/// Whether the cloud answered since the request, where there is one.
+fn has_polled(status: &Status, since: Duration) -> bool {
+    let within = |ago_ms: i64| u128::try_from(ago_ms).is_ok_and(|ago_ms| ago_ms < since.as_millis());
+    status.cloud.endpoint.is_empty() || status.cloud.last_poll.as_ref().is_some_and(|poll| within(poll.ago_ms))
+}
+
 /// The last sentence, when there is nothing more to come.
-fn end(status: &Status, since: Duration) -> anyhow::Result<Option<&str>> {
-    let polled =
-        status.cloud.endpoint.is_empty()
-            || status.cloud.last_poll.as_ref().is_some_and(|poll| {
-                i64::try_from(since.as_millis()).is_ok_and(|since| (PLANNED_MS..since).contains(&poll.ago_ms))
-            });
+fn end(status: &Status, planned: bool) -> anyhow::Result<Option<&str>> {
     match status.phase.name.as_str() {
         "watch-only" => anyhow::bail!("nothing is changed on this device: {}", status.phase.text),
-        "settled" if polled => match status.refused.first() {
+        "settled" if planned => match status.refused.first() {
             Some(app) => anyhow::bail!("the target of app {} is refused, it is left as it is; holdfast status says why", app.app),
             None => Ok(Some(&status.phase.text)),
         },
@@ -108,20 +113,21 @@ mod tests {
     }
 
     #[test]
-    fn settled_counts_from_a_poll_after_the_request_on() {
+    fn a_poll_counts_from_the_request_on() {
         let after = Duration::from_secs(10);
-        for (status, done) in [
-            (status("settled", Some(5000)), true),
-            (status("settled", Some(20_000)), false),
-            (status("settled", Some(500)), false),
-            (status("settled", None), false),
-            (status("applying", Some(5000)), false),
-            (Status { cloud: Cloud::default(), ..status("settled", None) }, true),
-        ] {
-            assert_eq!(end(&status, after).unwrap().is_some(), done, "{status:?}");
-        }
-        assert!(end(&status("watch-only", None), after).is_err());
-        let refused = Status { refused: vec![RefusedRow::default()], ..status("settled", Some(5000)) };
-        assert!(end(&refused, after).is_err());
+        assert!(has_polled(&status("settled", Some(5000)), after));
+        assert!(!has_polled(&status("settled", Some(20_000)), after));
+        assert!(!has_polled(&status("settled", None), after));
+        assert!(has_polled(&Status { cloud: Cloud::default(), ..status("settled", None) }, after), "there is no cloud");
+    }
+
+    #[test]
+    fn only_what_is_settled_ends_it_well() {
+        assert_eq!(end(&status("settled", None), true).unwrap(), Some("settled"));
+        assert_eq!(end(&status("settled", None), false).unwrap(), None);
+        assert_eq!(end(&status("applying", None), true).unwrap(), None);
+        assert!(end(&status("watch-only", None), false).is_err());
+        let refused = Status { refused: vec![RefusedRow::default()], ..status("settled", None) };
+        assert!(end(&refused, true).is_err());
     }
 }
