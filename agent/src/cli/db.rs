@@ -11,7 +11,7 @@ use super::db_import;
 use super::exit::{FAILED, Usage};
 use super::output::{print, print_json};
 use super::render;
-use crate::client::{self, ClientError};
+use crate::client;
 use crate::clock::{Clock, SystemClock};
 use crate::settings::{Flags, Settings};
 use crate::store::{Done, Keep, Place, StoreError, Task, revert_to, work_on_file};
@@ -128,7 +128,7 @@ async fn carry_out(args: &DbArgs, task: &Task, request: Request) -> anyhow::Resu
         Some(body) => client::post(&device, request.path, body).await,
     };
     let reply = reply.map_err(|error| match error {
-        away @ ClientError::NotReachable { .. } => anyhow::Error::new(away).context(why_agent),
+        away if away.is_not_reachable() => anyhow::Error::new(away).context(why_agent),
         other => other.into(),
     })?;
     Ok(reply.read()?)

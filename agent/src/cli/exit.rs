@@ -49,7 +49,7 @@ pub(super) fn code_of(error: &anyhow::Error) -> u8 {
         return USAGE;
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {
-        Some(ClientError::NotReachable { .. }) => NOT_REACHABLE,
+        Some(error) if error.is_not_reachable() => NOT_REACHABLE,
         Some(ClientError::Refused { status: HTTP_LOCKED, .. }) => LOCKED,
         _ => FAILED,
     }
@@ -72,6 +72,8 @@ mod tests {
         let refused = |status| anyhow::Error::new(ClientError::Refused { status, message: "m".into() });
         let away = ClientError::NotReachable { socket: "s".into(), cause: ErrorKind::NotFound.into() };
         assert_eq!(code_of(&anyhow::Error::new(away).context("asking")), NOT_REACHABLE);
+        let far = ClientError::RemoteNotReachable { host: "h".into(), cause: ErrorKind::NotFound.into() };
+        assert_eq!(code_of(&far.into()), NOT_REACHABLE);
         let wrong = Settings::load(&Flags { poll_interval: Some("soon".into()), ..Flags::default() }, |_| None).unwrap_err();
         assert_eq!(code_of(&wrong.into()), USAGE);
         assert_eq!(code_of(&Usage("both".into()).into()), USAGE);

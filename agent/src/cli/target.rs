@@ -50,8 +50,7 @@ async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Ok(reply) => reply.read()?,
-        // The file of another device is out of reach.
-        Err(away @ ClientError::NotReachable { .. }) if !device.is_remote() => {
+        Err(away @ ClientError::NotReachable { .. }) => {
             let flags = Flags { data_dir: args.data_dir, database: args.database, ..Flags::default() };
             let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
             if !settings.database.exists() {

@@ -72,6 +72,16 @@ impl Device {
         Ok((response, line))
     }
 
+    /// The error that nobody could be asked there.
+    pub fn not_reachable(&self, cause: io::Error) -> ClientError {
+        let name = self.name();
+        if self.is_remote() {
+            ClientError::RemoteNotReachable { host: name, cause }
+        } else {
+            ClientError::NotReachable { socket: name, cause }
+        }
+    }
+
     async fn line(&self) -> Result<Line, ClientError> {
         let kept = self.0.kept.lock().ok().and_then(|mut kept| kept.take());
         if let Some(mut line) = kept
@@ -79,7 +89,7 @@ impl Device {
         {
             return Ok(line);
         }
-        let not_reachable = |cause| ClientError::NotReachable { socket: self.name(), cause };
+        let not_reachable = |cause| self.not_reachable(cause);
         match &self.0.address {
             Address::Socket(path) => match timeout(CONNECT_TIME, UnixStream::connect(path)).await {
                 Ok(stream) => Line::over(stream.map_err(not_reachable)?, None).await,

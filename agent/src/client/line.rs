@@ -49,7 +49,7 @@ impl Line {
             Some(_) if error.is_parse() => Err(ClientError::Broken {
                 cause: format!("{name} sent something else ({error}); does a start-up file of the shell there print something?"),
             }),
-            Some(ssh) if !self.answered => Err(ClientError::NotReachable { socket: name.to_owned(), cause: ssh.why().await }),
+            Some(ssh) if !self.answered => Err(ClientError::RemoteNotReachable { host: name.to_owned(), cause: ssh.why().await }),
             _ => Err(broken(&error)),
         }
     }

@@ -57,7 +57,7 @@ async fn listen(place: usize, device: Device, again: bool, tell: mpsc::Sender<(u
             Ok(reply) => reply.and_then(|reply| reply.json()),
             Err(_) => {
                 let cause = std::io::Error::other(format!("no answer within {} s", LIMIT.as_secs()));
-                Err(ClientError::NotReachable { socket: device.name(), cause })
+                Err(device.not_reachable(cause))
             }
         };
         let pause = if heard.is_ok() { INTERVAL } else { RETRY_INTERVAL };

@@ -26,8 +26,13 @@ pub(super) async fn run(device: &Device, asked: Instant, as_json: bool) -> anyho
         tokio::time::sleep(INTERVAL).await;
         let answer = match client::get(device, "/v3/status").await.and_then(|reply| reply.json()) {
             Ok(answer) => answer,
-            Err(ClientError::NotReachable { .. } | ClientError::Broken { .. }) if heard.elapsed() < AWAY_TIME => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let passing = error.is_not_reachable() || matches!(error, ClientError::Broken { .. });
+                if passing && heard.elapsed() < AWAY_TIME {
+                    continue;
+                }
+                return Err(error.into());
+            }
         };
         heard = Instant::now();
         let status = Status::from_answer(&answer);
