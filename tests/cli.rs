@@ -9,21 +9,148 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 use support::{App, Cloud, Device, Release, Service};
 
+/// Commands that ask nobody and therefore take no `--host`.
+const ASK_NOBODY: [&str; 8] = ["run", "demo", "simulate", "data move", "db import", "version", "completions", "man"];
+/// Commands whose output is none for programs, or nothing else.
+const NO_JSON: [&str; 4] = ["run", "simulate", "completions", "man"];
+/// What a command cannot do without.
+const REQUIRED: [(&str, &[&str]); 2] = [("volume backup", &["data"]), ("host-config set", &["--hostname", "shed"])];
+
+/// Every command by the words of its help, those below a group in its place.
+fn commands(device: &Device, above: &[&str]) -> Vec<String> {
+    let help = device.command(&[above, &["--help"]].concat());
+    assert_eq!(help.code, 0, "{above:?}: {help:?}");
+    let listed = help.stdout.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<String> = listed.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
+    if names.is_empty() {
+        return vec![above.join(" ")];
+    }
+    names.iter().flat_map(|name| commands(device, &[above, &[name]].concat())).collect()
+}
+
+#[test]
+fn every_command_has_examples_json_and_host() {
+    let device = Device::simulated();
+    let all = commands(&device, &[]);
+    assert!(all.len() > 20 && all.iter().any(|name| name == "db migrate"), "{all:?}");
+    for name in &all {
+        let help = device.command(&[&name.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat()).stdout;
+        assert!(
+            help.contains(&format!("Examples:\n  holdfast {name}")) || help.contains("Examples:\n  RUST_LOG"),
+            "{name}: {help}"
+        );
+        assert_eq!(help.contains("--json"), !NO_JSON.contains(&name.as_str()), "{name}: {help}");
+        assert_eq!(help.contains("--host "), !ASK_NOBODY.contains(&name.as_str()), "{name}: {help}");
+    }
+}
+
 #[test]
 fn wrong_usage_is_2() {
     let device = Device::simulated();
     assert_eq!(device.command(&["no-such-command"]).code, 2);
-    assert_eq!(device.command(&["status", "--no-such-flag"]).code, 2);
+    for name in commands(&device, &[]) {
+        let answer = device.command(&[&name.split(' ').collect::<Vec<_>>()[..], &["--no-such-flag"]].concat());
+        assert!(answer.code == 2 && answer.stderr.contains("--no-such-flag"), "{name}: {answer:?}");
+    }
+    for command in [&["host-config", "set"][..], &["host-config", "set", "--proxy", "nonsense"], &["status", "--host", "a"]] {
+        let answer = device.command(command);
+        assert!(answer.code == 2 && answer.stdout.is_empty(), "{command:?}: {answer:?}");
+    }
 }
 
 #[test]
 fn an_agent_that_is_not_there_is_3() {
     let device = Device::simulated();
-    for command in [&["status"][..], &["update"], &["lock", "list"], &["target", "show"], &["target", "history"]] {
-        let answer = device.command(command);
-        assert_eq!(answer.code, 3, "{command:?}: {answer:?}");
+    let asks = |name: &&String| !ASK_NOBODY.contains(&name.as_str());
+    for name in commands(&device, &[]).iter().filter(asks) {
+        // These work on the file then; a restore reads its archive first.
+        if name.starts_with("db ") || name == "volume restore" {
+            continue;
+        }
+        let required = REQUIRED.iter().find(|(command, _)| command == name).map_or(&[][..], |(_, arguments)| arguments);
+        let answer = device.command(&[&name.split(' ').collect::<Vec<_>>()[..], required].concat());
+        assert_eq!(answer.code, 3, "{name}: {answer:?}");
         assert!(answer.stderr.contains("agent.sock"), "it says where it looked: {answer:?}");
+        assert!(answer.stderr.contains("systemctl status holdfast"), "and what to try: {answer:?}");
     }
+}
+
+#[test]
+fn what_failed_is_1_and_said_with_its_cause() {
+    let mut device = Device::simulated();
+    let cloud = Cloud::of(&device);
+    device.join(&cloud);
+    std::fs::write(device.path("nonsense"), "nonsense").unwrap();
+    let nonsense = device.path("nonsense").display().to_string();
+    for (command, words) in [
+        (&["plan", "/no/such/file"][..], "/no/such/file"),
+        (&["plan", &nonsense], "nonsense"),
+        (&["db", "restore", "/no/such/file"], "/no/such/file"),
+        (&["db", "import", &nonsense], "an agent runs"),
+        (&["volume", "backup", "no-such-volume"], "no-such-volume"),
+        (&["volume", "restore", "data", &nonsense], "nonsense"),
+        (&["data", "move", "/no/such/folder", "/no/such/other"], "/no/such"),
+    ] {
+        let answer = device.command(command);
+        assert!(answer.code == 1 && answer.stderr.starts_with("holdfast: "), "{command:?}: {answer:?}");
+        assert!(answer.stderr.contains(words) && !answer.stderr.contains("panicked"), "{command:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_nobodys_fault() {
+    let mut device = Device::simulated();
+    let cloud = Cloud::of(&device);
+    device.join(&cloud);
+    for command in [&["status"][..], &["status", "--json"], &["target", "show"], &["--help"], &["man"], &["completions", "bash"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = device.prepared(command).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked"), "{command:?}: {} {said}", output.status);
+    }
+}
+
+#[test]
+fn a_terminal_is_respected() {
+    let mut device = Device::simulated();
+    let cloud = Cloud::of(&device);
+    device.join(&cloud);
+    // `script` gives it a terminal.
+    let on_terminal = |variables: &[(&str, &str)]| {
+        let binary = support::binary().into_string().unwrap();
+        let mut command = device.prepared(&[]);
+        let environment: Vec<(std::ffi::OsString, std::ffi::OsString)> =
+            command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        command = std::process::Command::new("script");
+        command.env_clear().envs(environment).envs(variables.iter().copied());
+        let output = command.args(["-qec", &format!("{binary} status"), "/dev/null"]).stdin(std::process::Stdio::null()).output();
+        let output = output.expect("script is installed");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(on_terminal(&[("TERM", "xterm")]).contains("\x1b["), "colours");
+    for plain in [&[("TERM", "xterm"), ("NO_COLOR", "1")][..], &[("TERM", "dumb")], &[]] {
+        assert!(!on_terminal(plain).contains('\x1b'), "{plain:?}");
+    }
+    let narrow = on_terminal(&[("TERM", "dumb"), ("COLUMNS", "44")]);
+    assert!(narrow.lines().count() > device.command(&["status"]).stdout.lines().count(), "{narrow}");
+    assert!(!device.command(&["status"]).stdout.contains('\x1b'));
+}
+
+#[test]
+fn an_update_is_waited_for() {
+    let mut device = Device::simulated();
+    let cloud = Cloud::of(&device);
+    let app = App::new();
+    let image = format!("registry.example.com/v2/{:032x}@sha256:{:064x}", 1, 1);
+    let release = Release::new("one").service("main", Service::new(&image));
+    device.join(&cloud);
+    cloud.want(&[(&app, &release)]);
+    let waited = device.command(&["update", "--wait"]);
+    assert!(waited.code == 0 && !waited.stdout.contains('\x1b'), "{waited:?}");
+    assert_eq!(device.running_services(), ["main"], "{waited:?}");
 }
 
 #[test]
@@ -49,8 +176,7 @@ fn a_second_agent_on_the_same_data_directory_is_told_who_holds_it() {
     let mut device = Device::simulated();
     let cloud = Cloud::of(&device);
     device.join(&cloud);
-    device.set("HOLDFAST_SOCKET", &device.path("second.sock").display().to_string());
-    let second = device.command(&["run"]);
+    let second = device.command(&["run", "--socket", &device.path("second.sock").display().to_string()]);
     assert_eq!(second.code, 1, "{second:?}");
     assert!(second.stderr.contains(&device.pid().to_string()), "{second:?}");
     assert_eq!(device.get("/ping").status, 200, "the first goes on");

@@ -1,10 +1,11 @@
 # Debian packages the engine suites need: installed when missing, and without letting any of them start a service.
 
 # What each command comes from. The engine, its runtime, what a network namespace of its own takes; other processors; a
-# machine to lay the overlay on.
+# machine to lay the overlay on; a device behind SSH, a terminal.
 PACKAGE_OF_COMMAND="dockerd:docker.io containerd:containerd runc:runc iptables:iptables ip:iproute2
 docker-registry:docker-registry sqlite3:sqlite3 strace:strace nsenter:util-linux openssl:openssl curl:curl
-qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon"
+qemu-aarch64-static:qemu-user-static debootstrap:debootstrap mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon
+sshd:openssh-server dropbear:dropbear-bin script:bsdutils"
 
 # Installs the browser the page is tested in. Its packages are many, so only who needs it waits for it.
 browser_install() {

@@ -162,7 +162,7 @@ impl Device {
     }
 
     /// Where the local API is.
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         PathBuf::from(&self.environment["HOLDFAST_SOCKET"])
     }
 
@@ -304,11 +304,17 @@ impl Device {
         })
     }
 
-    /// Runs a command of the binary against this agent.
-    pub fn command(&self, arguments: &[&str]) -> Answer {
+    /// A command of the binary with this device's environment, to be run.
+    pub fn prepared(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program[0]);
         self.equip(&mut command);
-        let output = command.args(&self.program[1..]).args(arguments).stdin(Stdio::null()).output().expect("the command starts");
+        command.args(&self.program[1..]).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the binary against this agent.
+    pub fn command(&self, arguments: &[&str]) -> Answer {
+        let output = self.prepared(arguments).output().expect("the command starts");
         Answer {
             code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::client::{Device, Host};
+
 /// Where the agent listens unless told otherwise.
 const DEFAULT_SOCKET: &str = "/run/holdfast/holdfast.sock";
 /// The variable that says otherwise.
@@ -11,17 +13,28 @@ const SOCKET_VARIABLE: &str = "HOLDFAST_SOCKET";
 /// How to reach the agent and how to print its answer.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ClientArgs {
-    /// The agent's socket [environment: HOLDFAST_SOCKET] [default: /run/holdfast/holdfast.sock]
+    /// The agent's socket [environment: HOLDFAST_SOCKET] [default: /run/holdfast/holdfast.sock]; with --host a path there
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Ask the agent of another device, through the system's ssh: ssh://[user@]address[:port]
+    #[arg(long, value_name = "HOST", value_parser = Host::parse)]
+    pub host: Option<Host>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 impl ClientArgs {
-    /// The socket: flag, environment, default.
-    pub fn socket(&self) -> PathBuf {
+    /// Whose agent is asked: that of `--host`, else the one behind the socket of flag, environment or default.
+    pub fn device(&self) -> Device {
+        match &self.host {
+            Some(host) => Device::over_ssh(host.clone(), self.socket.clone()),
+            None => Device::from(&self.socket_here()),
+        }
+    }
+
+    /// The socket on this machine: flag, environment, default.
+    pub fn socket_here(&self) -> PathBuf {
         chosen(self.socket.clone(), std::env::var_os(SOCKET_VARIABLE))
     }
 }

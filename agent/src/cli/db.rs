@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::ClientArgs;
 use super::db_import;
-use super::exit::FAILED;
+use super::exit::{FAILED, Usage};
 use super::output::{print, print_json};
 use super::render;
-use crate::client::{self, ClientError};
+use crate::client;
 use crate::clock::{Clock, SystemClock};
 use crate::settings::{Flags, Settings};
 use crate::store::{Done, Keep, Place, StoreError, Task, revert_to, work_on_file};
@@ -75,11 +75,21 @@ pub(super) async fn run(command: DbCommand) -> anyhow::Result<ExitCode> {
         DbCommand::Check(args) => (Task::Check { limit: CHECK_LIMIT }, args, "/v3/db/check"),
         DbCommand::Backup(args) => (Task::Backup { only_if_changed: false }, args, "/v3/db/backup"),
         DbCommand::List(args) => (Task::List, args, "/v3/db/backups"),
-        DbCommand::Restore { file, args } => (Task::Restore { file: absolute(file) }, args, "/v3/db/restore"),
+        DbCommand::Restore { file, args } => {
+            // With --host it is a file of that device.
+            let file = if args.client.host.is_some() { file } else { absolute(file) };
+            (Task::Restore { file }, args, "/v3/db/restore")
+        }
         DbCommand::Vacuum(args) => (Task::Vacuum, args, "/v3/db/vacuum"),
         DbCommand::Checkpoint(args) => (Task::Checkpoint, args, "/v3/db/checkpoint"),
         DbCommand::Migrate { to: None, args } => (Task::Migrate, args, "/v3/db/migrate"),
         DbCommand::Migrate { to: Some(version), args } => {
+            if let Some(host) = &args.client.host {
+                let text = format!(
+                    "--to works on the file while no agent runs: run holdfast db migrate --to {version} on {host} itself"
+                );
+                return Err(Usage(text).into());
+            }
             let done = revert_to(&place(&args)?, version, SystemClock.now())?;
             return show(&done, args.client.json);
         }
@@ -94,20 +104,31 @@ pub(super) async fn run(command: DbCommand) -> anyhow::Result<ExitCode> {
     show(&done, args.client.json)
 }
 
-/// On the file; when an agent holds it, by that agent.
+/// On the file; when an agent holds it, by that agent. The file of another device is only reached through its agent.
 async fn carry_out(args: &DbArgs, task: &Task, request: Request) -> anyhow::Result<Done> {
-    let held = match work_on_file(&place(args)?, task, SystemClock.now()) {
-        Ok(done) => return Ok(done),
-        Err(held @ StoreError::Held { .. }) => held,
-        Err(error) => return Err(error.into()),
+    let why_agent = match &args.client.host {
+        Some(host) => {
+            if args.data_dir.is_some() || args.database.is_some() {
+                let text = format!(
+                    "--data-dir and --database name files of this machine; {host} is asked through its agent, leave them out"
+                );
+                return Err(Usage(text).into());
+            }
+            format!("only the agent of {host} can be asked from here; while none runs, run the command on the device itself")
+        }
+        None => match work_on_file(&place(args)?, task, SystemClock.now()) {
+            Ok(done) => return Ok(done),
+            Err(held @ StoreError::Held { .. }) => held.to_string(),
+            Err(error) => return Err(error.into()),
+        },
     };
-    let socket = args.client.socket();
+    let device = args.client.device();
     let reply = match request.body {
-        None => client::get(&socket, request.path).await,
-        Some(body) => client::post(&socket, request.path, body).await,
+        None => client::get(&device, request.path).await,
+        Some(body) => client::post(&device, request.path, body).await,
     };
     let reply = reply.map_err(|error| match error {
-        away @ ClientError::NotReachable { .. } => anyhow::Error::new(away).context(held.to_string()),
+        away if away.is_not_reachable() => anyhow::Error::new(away).context(why_agent),
         other => other.into(),
     })?;
     Ok(reply.read()?)

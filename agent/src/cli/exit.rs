@@ -17,6 +17,11 @@ pub(super) const LOCKED: u8 = 4;
 /// The API's status for a held lock (protocol §17.1).
 const HTTP_LOCKED: u16 = 423;
 
+/// Wrong usage that only shows when arguments are looked at together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub String);
+
 /// Prints what clap has to say; help and version are no errors.
 pub(super) fn usage(said: &clap::Error) -> ExitCode {
     // A closed pipe is no reason to complain.
@@ -38,12 +43,13 @@ pub(super) fn code(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     ExitCode::from(code_of(&error))
 }
 
-fn code_of(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.downcast_ref::<SettingsError>().is_some()) {
+pub(super) fn code_of(error: &anyhow::Error) -> u8 {
+    let is_usage = |cause: &(dyn std::error::Error + 'static)| cause.is::<SettingsError>() || cause.is::<Usage>();
+    if error.chain().any(is_usage) {
         return USAGE;
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {
-        Some(ClientError::NotReachable { .. }) => NOT_REACHABLE,
+        Some(error) if error.is_not_reachable() => NOT_REACHABLE,
         Some(ClientError::Refused { status: HTTP_LOCKED, .. }) => LOCKED,
         _ => FAILED,
     }
@@ -66,8 +72,11 @@ mod tests {
         let refused = |status| anyhow::Error::new(ClientError::Refused { status, message: "m".into() });
         let away = ClientError::NotReachable { socket: "s".into(), cause: ErrorKind::NotFound.into() };
         assert_eq!(code_of(&anyhow::Error::new(away).context("asking")), NOT_REACHABLE);
+        let far = ClientError::RemoteNotReachable { host: "h".into(), cause: ErrorKind::NotFound.into() };
+        assert_eq!(code_of(&far.into()), NOT_REACHABLE);
         let wrong = Settings::load(&Flags { poll_interval: Some("soon".into()), ..Flags::default() }, |_| None).unwrap_err();
         assert_eq!(code_of(&wrong.into()), USAGE);
+        assert_eq!(code_of(&Usage("both".into()).into()), USAGE);
         assert_eq!(code_of(&refused(423)), LOCKED);
         assert_eq!(code_of(&refused(503)), FAILED);
         assert_eq!(code_of(&anyhow::anyhow!("other")), FAILED);

@@ -18,11 +18,11 @@ pub(super) struct HealthyArgs {
 }
 
 pub(super) async fn run(args: HealthyArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
-    let reasons = match client::get(&socket, "/v1/healthy").await {
+    let device = args.client.device();
+    let reasons = match client::get(&device, "/v1/healthy").await {
         Ok(_) => Vec::new(),
         // The verdict is one word; the status says what is behind it.
-        Err(ClientError::Refused { .. }) => match client::get(&socket, "/v3/status").await?.read::<Status>()?.health.reasons {
+        Err(ClientError::Refused { .. }) => match client::get(&device, "/v3/status").await?.read::<Status>()?.health.reasons {
             reasons if reasons.is_empty() => vec!["for a reason that has passed since".to_owned()],
             reasons => reasons,
         },

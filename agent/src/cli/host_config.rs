@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
 use holdfast_plan::host_config::HostConfig;
 use serde_json::{Map, Value, json};
 
 use super::ClientArgs;
+use super::exit::Usage;
 use super::output::{print, print_answer, print_json};
 use super::render;
 use crate::client;
@@ -50,14 +50,16 @@ pub(super) struct SetArgs {
 pub(super) async fn run(command: HostConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         HostConfigCommand::Get(args) => {
-            let reply = client::get(&args.socket(), PATH).await?;
+            let reply = client::get(&args.device(), PATH).await?;
             if args.json { print_answer(&reply)? } else { print(&text(&serde_json::from_value(reply.json()?)?))? }
         }
         HostConfigCommand::Set(args) => {
             let network = network(&args)?;
-            ensure!(!network.is_empty(), "nothing to set: give --hostname, --proxy, --dns, --no-proxy or --remove-proxy");
+            if network.is_empty() {
+                return Err(Usage("nothing to set: give --hostname, --proxy, --dns, --no-proxy or --remove-proxy".into()).into());
+            }
             let request = json!({ "network": network, "force": args.force });
-            client::patch(&args.client.socket(), PATH, request.to_string()).await?;
+            client::patch(&args.client.device(), PATH, request.to_string()).await?;
             if args.client.json { print_json(&json!({ "status": "done" }))? } else { print("Done.\n")? }
         }
     }
@@ -92,12 +94,12 @@ fn network(args: &SetArgs) -> anyhow::Result<Map<String, Value>> {
 
 /// The fields of `TYPE://[LOGIN:PASSWORD@]ADDRESS:PORT`.
 fn proxy_fields(text: &str) -> anyhow::Result<Map<String, Value>> {
-    let expected = "--proxy: expected TYPE://[LOGIN:PASSWORD@]ADDRESS:PORT";
-    let (kind, rest) = text.split_once("://").context(expected)?;
+    let expected = || Usage("--proxy: expected TYPE://[LOGIN:PASSWORD@]ADDRESS:PORT".into());
+    let (kind, rest) = text.split_once("://").ok_or_else(expected)?;
     let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
-    let (ip, port) = place.rsplit_once(':').context(expected)?;
+    let (ip, port) = place.rsplit_once(':').ok_or_else(expected)?;
     let mut fields = Map::from_iter([("type".into(), json!(kind)), ("ip".into(), json!(ip)), ("port".into(), json!(port))]);
-    if let Some((login, password)) = user.map(|user| user.split_once(':').context(expected)).transpose()? {
+    if let Some((login, password)) = user.map(|user| user.split_once(':').ok_or_else(expected)).transpose()? {
         fields.insert("login".into(), json!(login));
         fields.insert("password".into(), json!(password));
     }

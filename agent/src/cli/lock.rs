@@ -17,7 +17,7 @@ pub(super) enum LockCommand {
 
 pub(super) async fn run(command: LockCommand) -> anyhow::Result<ExitCode> {
     let LockCommand::List(args) = command;
-    let reply = client::get(&args.socket(), "/v3/locks").await?;
+    let reply = client::get(&args.device(), "/v3/locks").await?;
     if args.json {
         print_answer(&reply)?;
     } else {

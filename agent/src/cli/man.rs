@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command, CommandFactory};
 
+use super::examples;
 use super::output::print;
 use crate::version::AGENT_VERSION;
 
@@ -46,6 +47,13 @@ fn section(page: &mut String, parent: &str, command: &Command) {
     let _ = writeln!(page, "{}", escaped(&about));
     for arg in command.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_id() != "help") {
         let _ = writeln!(page, ".TP\n{}\n{}", label(arg), escaped(&arg.get_help().map(ToString::to_string).unwrap_or_default()));
+    }
+    for (line, what) in examples::of(name.trim_start_matches("holdfast ")) {
+        // As it is typed, set apart, and followed by what it is good for.
+        let _ = writeln!(page, ".PP\n.RS 4\n.nf\n{}\n.fi\n.RE", escaped(line));
+        if !what.is_empty() {
+            let _ = writeln!(page, ".RS 8\n{}\n.RE", escaped(what));
+        }
     }
 }
 
@@ -92,6 +100,7 @@ mod tests {
         for name in ["holdfast run", "holdfast lock list", "holdfast target show", "holdfast plan"] {
             assert!(page.contains(&format!(".SS \"{name}")), "{name}");
         }
+        assert!(page.contains(&escaped("holdfast host-config set --hostname shed-7")), "examples");
         assert!(page.contains(".SH FILES") && page.contains(".SH \"EXIT STATUS\""));
     }
 

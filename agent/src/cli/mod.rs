@@ -11,6 +11,8 @@ mod db_import;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod diagnose;
+mod dial_stdio;
+mod examples;
 mod exit;
 mod healthy;
 mod host_config;
@@ -37,7 +39,7 @@ mod volume;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use arguments::ClientArgs;
 
@@ -109,6 +111,9 @@ enum Command {
     SelfUpdate(Box<self_update::SelfUpdateArgs>),
     /// Start the version of the agent that is to run: what a service manager starts.
     Launch(launch::LaunchArgs),
+    /// Carry what a command line on another machine says to the agent.
+    #[command(hide = true)]
+    DialStdio(dial_stdio::DialArgs),
     /// Print the agent's version.
     Version(version::VersionArgs),
     /// Print a shell's completion script.
@@ -121,7 +126,8 @@ enum Command {
 
 /// Runs the command that the arguments name and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let matches = examples::added_to(Cli::command()).try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(usage) => return exit::usage(&usage),
     };
@@ -165,6 +171,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Healthy(args) => healthy::run(args).await,
         Command::SelfUpdate(args) => Box::pin(self_update::run(*args)).await,
         Command::Launch(args) => launch::run(args),
+        Command::DialStdio(args) => dial_stdio::run(args),
         Command::Version(args) => version::run(args),
         #[cfg(feature = "sandbox")]
         Command::Completions(args) => completions::run(args),
@@ -176,7 +183,6 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -196,6 +202,9 @@ mod tests {
             "status --watch --json --socket /tmp/s",
             "stats",
             "stats main --hours 48 --app 5 --json",
+            "status --host ssh://root@a --host ssh://b:2222",
+            "update --host ssh://root@[::1]:22 --socket /tmp/s",
+            "dial-stdio --socket /tmp/s",
             "plan",
             "plan target.json --json",
             "plan -",
@@ -259,7 +268,12 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_exit_code_2() {
-        for line in [vec!["holdfast"], vec!["holdfast", "fly"], vec!["holdfast", "status", "--sockets"]] {
+        for line in [
+            vec!["holdfast"],
+            vec!["holdfast", "fly"],
+            vec!["holdfast", "status", "--sockets"],
+            vec!["holdfast", "update", "--host", "ssh://-oProxyCommand=x"],
+        ] {
             let arguments = line.into_iter().map(OsString::from);
             assert_eq!(format!("{:?}", main(arguments)), format!("{:?}", ExitCode::from(2)));
         }

@@ -32,13 +32,25 @@ pub(super) fn print_answer(reply: &Reply) -> anyhow::Result<()> {
     print(&format!("{}\n", String::from_utf8_lossy(&reply.body)))
 }
 
-/// Colours for standard output: on a terminal, unless `NO_COLOR` is set.
+/// The narrowest and the widest page a terminal gets: lines that are longer are hard to read.
+const NARROWEST: u16 = 40;
+const WIDEST: u16 = 160;
+
+/// How pages look on standard output: on a terminal as wide as it is and in colours, unless `NO_COLOR` is set or the terminal
+/// knows none.
 pub(super) fn paint() -> Paint {
+    let out = std::io::stdout();
+    if !out.is_terminal() {
+        return Paint::Plain;
+    }
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && is_terminal() { Paint::Colour } else { Paint::Plain }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let measured = || rustix::termios::tcgetwinsize(&out).ok().map(|size| size.ws_col);
+    let columns = said.or_else(measured).filter(|columns| *columns > 0).unwrap_or(80).clamp(NARROWEST, WIDEST);
+    Paint::Terminal { columns, colours: wanted && is_terminal() }
 }
 
-/// Whether a person reads along.
+/// Whether a person reads along, on something that can be drawn on.
 pub(super) fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb")
 }

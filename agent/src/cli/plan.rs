@@ -25,10 +25,13 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
+    let device = args.client.device();
     let reply = match &args.file {
-        None => client::get(&socket, "/v3/plan").await?,
-        Some(file) => client::post(&socket, "/v3/plan", read(file)?).await?,
+        None => client::get(&device, "/v3/plan").await?,
+        Some(file) => {
+            let answer = client::post(&device, "/v3/plan", read(file)?).await;
+            answer.with_context(|| format!("no plan could be made for the target file {}", file.display()))?
+        }
     };
     if args.client.json {
         print_answer(&reply)?;

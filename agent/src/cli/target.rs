@@ -67,8 +67,8 @@ async fn set(args: SetArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
-    let history = match client::get(&socket, "/v3/target/history").await {
+    let device = args.client.device();
+    let history = match client::get(&device, "/v3/target/history").await {
         Ok(reply) if args.client.json => {
             print_answer(&reply)?;
             return Ok(ExitCode::SUCCESS);
@@ -94,7 +94,7 @@ async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: ClientArgs) -> anyhow::Result<ExitCode> {
-    let reply = client::get(&args.socket(), "/v3/target").await?;
+    let reply = client::get(&args.device(), "/v3/target").await?;
     if args.json {
         print_answer(&reply)?;
         return Ok(ExitCode::SUCCESS);

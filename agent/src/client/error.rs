@@ -5,12 +5,20 @@ use std::io::{Error, ErrorKind};
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody could be asked.
+    /// Nobody could be asked on this machine.
     #[error("the agent is not reachable at {socket}: {}", advice(cause))]
     NotReachable {
         /// The socket.
         socket: String,
         /// What happened; not a source, `advice` has said it already.
+        cause: Error,
+    },
+    /// Another device could not be asked. Of its own kind, so that nothing is ever done on this machine in its stead.
+    #[error("the agent is not reachable at {host}: {cause}")]
+    RemoteNotReachable {
+        /// As a person named it.
+        host: String,
+        /// What happened; not a source, it has been said already.
         cause: Error,
     },
     /// The agent took the request and did not answer in time.
@@ -39,6 +47,13 @@ pub enum ClientError {
         /// The agent's words.
         message: String,
     },
+}
+
+impl ClientError {
+    /// Whether nobody was there to be asked, here or elsewhere.
+    pub fn is_not_reachable(&self) -> bool {
+        matches!(self, ClientError::NotReachable { .. } | ClientError::RemoteNotReachable { .. })
+    }
 }
 
 /// What happened, and what a person can do about it.

@@ -1,29 +1,39 @@
-//! The local API as the command line sees it: one request over the unix socket, with limits.
+//! The local API as the command line sees it: requests to the agent of this machine or, through ssh, of another device.
+//!
+//! | file | what |
+//! |---|---|
+//! | `device`, `host` | whose agent is asked |
+//! | `line`, `ssh` | a connection to it |
+//! | `stream` | contents that are read and sent in pieces |
+//! | `error` | what can go wrong |
 
+mod device;
 mod error;
+mod host;
+mod line;
+mod ssh;
 mod stream;
 
+pub use device::Device;
 pub use error::ClientError;
+pub use host::Host;
 pub use stream::{Download, download, upload};
 
-use std::path::Path;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::api::{Failure, FromAnswer};
+use line::Outgoing;
 
-/// How long the agent may take to accept a connection.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// How long it may take to answer; more than its own limit, so that its explanation arrives.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
-/// The same for what takes long (protocol §17.1: 15 min).
+/// How long what takes long may take to answer (protocol §17.1: 15 min).
 const PATIENT_TIME: Duration = Duration::from_secs(16 * 60);
 /// The largest answer that is read: a target of the largest size with its envelope, and room to spare.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -59,57 +69,77 @@ impl Reply {
 ///
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
-pub async fn get(socket: &Path, path: &str) -> Result<Reply, ClientError> {
-    send(socket, Method::GET, path, Bytes::new(), ANSWER_TIME).await
+pub fn get(device: impl Into<Device>, path: &str) -> impl Future<Output = Result<Reply, ClientError>> {
+    send(device.into(), Method::GET, path, Bytes::new(), None)
 }
 
 /// Sends a JSON body to `path`.
 ///
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
-pub async fn post(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
-    send(socket, Method::POST, path, body.into(), ANSWER_TIME).await
+pub fn post(device: impl Into<Device>, path: &str, body: impl Into<Bytes>) -> impl Future<Output = Result<Reply, ClientError>> {
+    send(device.into(), Method::POST, path, body.into(), None)
 }
 
 /// The same for what is answered once it is done, however long that takes.
 ///
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
-pub async fn post_patiently(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
-    send(socket, Method::POST, path, body.into(), PATIENT_TIME).await
+pub fn post_patiently(
+    device: impl Into<Device>,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> impl Future<Output = Result<Reply, ClientError>> {
+    send(device.into(), Method::POST, path, body.into(), Some(PATIENT_TIME))
 }
 
 /// Sends a JSON body that changes a part of `path`.
 ///
 /// # Errors
 /// When the agent cannot be reached, does not answer, or refuses.
-pub async fn patch(socket: &Path, path: &str, body: impl Into<Bytes>) -> Result<Reply, ClientError> {
-    send(socket, Method::PATCH, path, body.into(), ANSWER_TIME).await
+pub fn patch(device: impl Into<Device>, path: &str, body: impl Into<Bytes>) -> impl Future<Output = Result<Reply, ClientError>> {
+    send(device.into(), Method::PATCH, path, body.into(), None)
 }
 
-async fn send(socket: &Path, method: Method, path: &str, body: Bytes, time: Duration) -> Result<Reply, ClientError> {
-    let not_reachable = |cause| ClientError::NotReachable { socket: socket.display().to_string(), cause };
-    let stream = match timeout(CONNECT_TIME, UnixStream::connect(socket)).await {
-        Ok(stream) => stream.map_err(not_reachable)?,
-        Err(_) => return Err(not_reachable(std::io::ErrorKind::TimedOut.into())),
+async fn send(
+    device: Device,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    limit: Option<Duration>,
+) -> Result<Reply, ClientError> {
+    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+    let mut request = request(method, path, body)?;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let exchange = async {
+        let (response, line) = device.ask(request).await?;
+        let reply = whole(response).await;
+        device.keep(line);
+        reply
     };
-    match timeout(time, exchange(stream, method, path, body)).await {
-        Ok(reply) => reply,
-        Err(_) => Err(ClientError::Silent { seconds: time.as_secs() }),
-    }
+    let limit = limit.unwrap_or_else(|| device.answer_time());
+    timeout(limit, exchange).await.unwrap_or(Err(ClientError::Silent { seconds: limit.as_secs() }))
 }
 
-async fn exchange(stream: UnixStream, method: Method, path: &str, body: Bytes) -> Result<Reply, ClientError> {
-    let request = Request::builder()
+fn request(method: Method, path: &str, body: Outgoing) -> Result<Request<Outgoing>, ClientError> {
+    Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, "holdfast")
         .header(USER_AGENT, concat!("holdfast/", env!("CARGO_PKG_VERSION")))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
-        .map_err(|cause| ClientError::Broken { cause: cause.to_string() })?;
-    let answered = crate::http::exchange(stream, request, MAX_ANSWER_BYTES).await;
-    let (status, body) = answered.map_err(|cause| ClientError::Broken { cause })?;
+        .body(body)
+        .map_err(|cause| ClientError::Broken { cause: cause.to_string() })
+}
+
+fn empty() -> Outgoing {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Reads an answer to its end.
+async fn whole(response: Response<Incoming>) -> Result<Reply, ClientError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|cause| ClientError::Broken { cause: cause.to_string() })?.to_bytes();
     if status.is_success() { Ok(Reply { status, body }) } else { Err(refused(status, &body)) }
 }
 
@@ -136,6 +166,7 @@ fn chain(cause: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::path::Path;
 
     use super::*;
 

@@ -1,6 +1,7 @@
-//! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide.
+//! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide or as wide as a terminal.
 
 mod diagnose;
+mod devices;
 mod done;
 mod history;
 mod keys;
@@ -10,12 +11,14 @@ mod page;
 mod plan;
 mod services;
 mod stats;
+mod progress;
 mod status;
 mod table;
 mod volumes;
 mod words;
 
 pub(super) use diagnose::diagnose;
+pub(super) use devices::{DeviceLine, devices};
 pub(super) use done::done;
 pub(super) use history::history;
 pub(super) use keys::keys;
@@ -25,6 +28,7 @@ pub(super) use page::Paint;
 pub(super) use plan::plan;
 pub(super) use services::services;
 pub(super) use stats::{Signs, stats};
+pub(super) use progress::{progress, steps};
 pub(super) use status::status;
 pub(super) use volumes::volumes;
 pub(super) use words::{plain, size};

@@ -204,7 +204,8 @@ pub(super) fn section<T>(page: &mut Page, heading: &str, rows: &[T], text: impl 
     }
 }
 
-fn doing_text(row: &DoingRow) -> String {
+/// One step that is being carried out.
+pub(super) fn doing_text(row: &DoingRow) -> String {
     let progress = row.progress.map(|percent| format!("{} ", bar(percent))).unwrap_or_default();
     format!("{progress}{}{} (for {})", whom(row.app.as_deref(), row.service.as_deref()), row.text, duration(row.since.ago_ms))
 }
@@ -221,7 +222,8 @@ pub(super) fn wait_text(row: &WaitRow) -> String {
     text
 }
 
-fn whom(app: Option<&str>, service: Option<&str>) -> String {
+/// Whom a line is about, with a colon.
+pub(super) fn whom(app: Option<&str>, service: Option<&str>) -> String {
     match (app, service) {
         (Some(app), Some(service)) => format!("{app}/{service}: "),
         (Some(one), None) | (None, Some(one)) => format!("{one}: "),

@@ -20,7 +20,7 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
     options.extend(args.force.then_some("force=1"));
     // Before any service is stopped for it.
     let early = args.file.as_deref().map(ArchiveWriter::create).transpose()?;
-    let mut download = client::download(&args.client.socket(), &archive_path(&args.name, &options)).await?;
+    let mut download = client::download(&args.client.device(), &archive_path(&args.name, &options)).await?;
     let about: Copied = download
         .headers
         .get(VOLUME_HEADER)

@@ -64,7 +64,7 @@ pub(super) async fn run(command: VolumeCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(args: &ClientArgs) -> anyhow::Result<()> {
-    let reply = client::get(&args.socket(), "/v3/volumes").await?;
+    let reply = client::get(&args.device(), "/v3/volumes").await?;
     if args.json { print_answer(&reply) } else { print(&render::volumes(&reply.read::<VolumeList>()?, paint())) }
 }
 

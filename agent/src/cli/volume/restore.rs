@@ -22,7 +22,7 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<()> {
     let mut options = vec![sum.as_str()];
     options.extend(args.force.then_some("force=1"));
     let pieces = pieces(ArchiveReader::open(&args.file)?);
-    let reply = client::upload(&args.client.socket(), &archive_path(&args.name, &options), pieces).await?;
+    let reply = client::upload(&args.client.device(), &archive_path(&args.name, &options), pieces).await?;
     let restored: Restored = reply.read()?;
     say_broken(&restored.copied.broken);
     if args.client.json {

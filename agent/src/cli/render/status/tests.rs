@@ -273,7 +273,7 @@ fn of_the_database_only_what_is_wrong_is_said() {
 #[test]
 fn a_terminal_gets_colours_and_nothing_else_changes() {
     let plain = status(&device(), Paint::Plain);
-    let colour = status(&device(), Paint::Colour);
+    let colour = status(&device(), Paint::Terminal { columns: 80, colours: true });
     assert!(colour.starts_with("\x1b[32mSettled"));
     assert_eq!(colour.replace("\x1b[32m", "").replace("\x1b[0m", ""), plain);
 }

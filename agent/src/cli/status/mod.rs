@@ -1,6 +1,8 @@
 //! `holdfast status`.
 
-use std::path::Path;
+mod several;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use super::ClientArgs;
 use super::output::{is_terminal, paint, print, print_answer};
 use super::render;
 use crate::api::{FromAnswer, Status};
-use crate::client::{self, ClientError};
+use crate::client::{self, ClientError, Device, Host};
 
 /// Where the status is.
 const PATH: &str = "/v3/status";
@@ -25,17 +27,29 @@ pub(super) struct StatusArgs {
     /// Go on and show every change until Ctrl-C
     #[arg(long)]
     watch: bool,
-    #[command(flatten)]
-    client: ClientArgs,
+    /// Ask the agent of another device, through the system's ssh: ssh://[user@]address[:port]; given more than once, all are
+    /// shown in one table
+    #[arg(long = "host", value_name = "HOST", value_parser = Host::parse)]
+    hosts: Vec<Host>,
+    /// The agent's socket [environment: HOLDFAST_SOCKET] [default: /run/holdfast/holdfast.sock]; with --host a path there
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
-    let first = client::get(&socket, PATH).await?;
-    if args.watch {
-        return watch(&socket, first.read()?, args.client.json).await;
+    let StatusArgs { watch, mut hosts, socket, json } = args;
+    if hosts.len() > 1 {
+        return Box::pin(several::run(hosts, socket, watch, json)).await;
     }
-    if args.client.json {
+    let device = ClientArgs { socket, host: hosts.pop(), json }.device();
+    let first = client::get(&device, PATH).await?;
+    if watch {
+        return follow(&device, first.json()?, json).await;
+    }
+    if json {
         print_answer(&first)?;
     } else {
         print(&render::status(&first.read::<Status>()?, paint()))?;
@@ -43,12 +57,8 @@ pub(super) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(socket: &Path) -> Result<Value, ClientError> {
-    client::get(socket, PATH).await?.read()
-}
-
 /// Shows the status whenever it changes; an agent that goes away is waited for, since it may be restarting.
-async fn watch(socket: &Path, first: Value, json: bool) -> anyhow::Result<ExitCode> {
+async fn follow(device: &Device, first: Value, json: bool) -> anyhow::Result<ExitCode> {
     let (mut shown, mut status) = (None, Ok(first));
     loop {
         let essence = match &status {
@@ -67,7 +77,7 @@ async fn watch(socket: &Path, first: Value, json: bool) -> anyhow::Result<ExitCo
         }
         shown = Some(essence);
         tokio::time::sleep(WATCH_INTERVAL).await;
-        status = ask(socket).await;
+        status = client::get(device, PATH).await.and_then(|reply| reply.json());
     }
 }
 

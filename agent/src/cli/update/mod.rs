@@ -1,6 +1,9 @@
 //! `holdfast update`.
 
+mod wait;
+
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -17,13 +20,20 @@ pub(super) struct UpdateArgs {
     /// Give up downloads that are running and plan anew
     #[arg(long)]
     cancel: bool,
+    /// Stay until the device runs what the cloud asks for, and show what is done and waited for meanwhile
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 pub(super) async fn run(args: UpdateArgs) -> anyhow::Result<ExitCode> {
     let request = json!({ "force": args.force, "cancel": args.cancel, "operator": true });
-    client::post(&args.client.socket(), "/v1/update", request.to_string()).await?;
+    let (device, asked) = (args.client.device(), Instant::now());
+    client::post(&device, "/v1/update", request.to_string()).await?;
+    if args.wait {
+        return wait::run(&device, asked, args.client.json).await;
+    }
     if args.client.json {
         print_json(&json!({ "status": "triggered" }))?;
     } else {
