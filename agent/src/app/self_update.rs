@@ -262,7 +262,7 @@ impl SelfUpdate {
                 self.show(|shown| shown.doing = None);
             }
             Some(Ok(Begun::OnTrial(slots))) => {
-                self.slots = slots;
+                self.slots = *slots;
                 let version = self.slots.trial.as_ref().map(|trial| trial.binary.version.clone()).unwrap_or_default();
                 self.show(|shown| (shown.doing, shown.error) = (Some("starting anew".into()), None));
                 let own = crate::version::AGENT_VERSION;

@@ -19,7 +19,7 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(600);
 /// How an attempt began.
 pub(super) enum Begun {
     /// The next start is that of the version on trial.
-    OnTrial(Slots),
+    OnTrial(Box<Slots>),
     /// A helper does the rest.
     HandedOver,
     /// There was nothing to do: this image runs.
@@ -49,7 +49,7 @@ impl SelfUpdate {
         let copy = self.copy_database().await?;
         let cloud = self.reaches_cloud(&job);
         let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
-        begin(&self.ground.folder, slots, slot, &candidate, before).map(Begun::OnTrial)
+        begin(&self.ground.folder, slots, slot, &candidate, before).map(|slots| Begun::OnTrial(Box::new(slots)))
     }
 
     /// Leaves the replacement of this agent's container to a helper.

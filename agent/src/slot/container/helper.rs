@@ -14,7 +14,7 @@ use super::super::record::{Failed, Slots};
 use super::super::verdict::{Seen, missing, settled_for};
 use super::call::EngineLink;
 use super::copy::same_with;
-use super::stage::{Called, Peer, Step, next};
+use super::stage::{Called, MOST_RESTARTS, Peer, Step, next};
 use super::start::own_container;
 use super::{CLOUD, IMAGE, NAME, OF, RESTART, SCHEMA, WISH};
 use crate::store::{DataLock, Place};
@@ -23,6 +23,9 @@ use crate::store::{DataLock, Place};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long it waits after something went wrong.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long a new agent may be down: after a power cut the engine starts one container after the other.
+const DOWN: Duration = Duration::from_secs(10);
 
 /// Asks the agent that runs what it has seen; `None` when it does not answer.
 pub type AskAgent<'a> = &'a dyn Fn() -> Pin<Box<dyn Future<Output = Option<Seen>> + Send>>;
@@ -150,7 +153,7 @@ impl Helper<'_> {
     /// Waits until the new agent proved itself, or did not in time.
     async fn judge(&mut self, old: &str, new: &str) -> Result<(), SlotError> {
         let end = Instant::now() + self.deadline;
-        let mut whole_since: Option<Instant> = None;
+        let (mut whole_since, mut up): (Option<Instant>, _) = (None, Instant::now());
         loop {
             let lacks = match (self.ask)().await {
                 Some(seen) => missing(self.label(CLOUD) == "true", seen),
@@ -161,8 +164,11 @@ impl Helper<'_> {
                 return self.link.rename(old, &self.name(Called::Old)).await;
             }
             let state = self.new_one().await?;
-            let over = state.as_ref().map(|state| self.peer(state)).is_none_or(|new| !new.running || new.restarts >= 3);
-            if over {
+            let seen = state.as_ref().map(|state| self.peer(state));
+            if seen.is_some_and(|new| new.running) {
+                up = Instant::now();
+            }
+            if up.elapsed() >= DOWN || seen.is_none_or(|new| new.restarts >= MOST_RESTARTS) {
                 return self.fail(new, "it ended before it had proved itself").await;
             }
             if Instant::now() >= end {

@@ -1,7 +1,7 @@
 //! What a helper does next. Pure: everything is derived from the two containers as they are.
 
 /// How often the engine may start a new agent before it has failed.
-const MOST_RESTARTS: u64 = 3;
+pub(super) const MOST_RESTARTS: u64 = 3;
 
 /// What an agent's container is called, which says how far things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ mod tests {
                 Step::Create => *new = Some(Peer { called: Called::New, running: false, started: false, restarts: 0 }),
                 Step::StopOld => old.as_mut().unwrap().running = false,
                 Step::StartNew => *new = new.map(|new| Peer { running: true, started: true, ..new }),
-                Step::Judge if self.good => old.as_mut().unwrap().called = Called::Old,
+                Step::Judge if self.good && new.is_some_and(|new| new.running) => old.as_mut().unwrap().called = Called::Old,
                 Step::Judge | Step::Fail => new.as_mut().unwrap().called = Called::Failed,
                 Step::NameNew => new.as_mut().unwrap().called = Called::Agent,
                 Step::RemoveOld => *old = None,
