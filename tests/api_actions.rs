@@ -293,7 +293,9 @@ fn what_cannot_be_done_is_refused_in_the_protocols_words() {
 fn volumes_nobody_references_are_removed_when_asked() {
     let Some(engine) = Engine::shared() else { return };
     let (site, _, containers) = settled(&engine);
-    let label = json!({ "io.balena.supervised": "true" });
+    // The agent's own labels, with which it tells its volumes from others.
+    let data = engine.call("GET", &format!("/volumes/{}", site.app.volume("data")), &Value::Null).json();
+    let label = data["Labels"].clone();
     let made = [
         (format!("{}_old", site.app.id), label.clone()),
         ("99_gone".to_owned(), label),
