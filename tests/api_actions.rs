@@ -4,12 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "api_actions/device.rs"]
+mod device;
+#[path = "api_actions/killed.rs"]
+mod killed;
 mod support;
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use support::{App, Cloud, Container, Device, Engine, Release, Role, Service, Site, check, device_target, ids, wait_for};
+use support::{App, Container, Engine, Release, Role, Service, Site, check, device_target, ids, wait_for};
 
 const ALL: [&str; 2] = ["db", "web"];
 
@@ -185,79 +189,6 @@ fn a_held_lock_refuses_unless_it_is_broken() {
     assert!(!engine.service(&site.app, "db").running);
 }
 
-/// Kills the agent as soon as the engine shows what `until` waits for, while a client waits for its answer. The moment may
-/// be missed on a busy machine: then the same is tried once more.
-fn killed_in_the_middle(site: &mut Site<'_>, path: &str, until: impl Fn() -> bool) {
-    for _ in 0..20 {
-        if kill(site, path, &until) {
-            return;
-        }
-        site.device.start();
-        site.device.wait_status(&["settled"]);
-    }
-    panic!("the moment never came");
-}
-
-fn kill(site: &mut Site<'_>, path: &str, until: &impl Fn() -> bool) -> bool {
-    let (socket, body) = (site.device.path("agent.sock"), json!({ "appId": site.app.id }).to_string());
-    let path = path.to_owned();
-    let client = std::thread::spawn(move || {
-        let headers = [("Content-Type", "application/json")];
-        support::request(&socket, "POST", &path, &headers, body.as_bytes(), std::time::Duration::from_secs(120))
-    });
-    let begin = std::time::Instant::now();
-    while !until() && !client.is_finished() && begin.elapsed().as_secs() < 60 {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    site.device.kill();
-    // Nobody said that it was done.
-    client.join().unwrap().is_err()
-}
-
-#[test]
-fn a_purge_that_is_killed_in_the_middle_is_ended_by_the_next_run() {
-    let Some(engine) = Engine::shared() else { return };
-    let (mut site, first, before) = settled(&engine);
-    let volume = site.app.volume("data");
-    // One container is gone, the data are there still.
-    let app = site.app.clone();
-    killed_in_the_middle(&mut site, "/v1/purge", || engine.containers(&app).len() < 2);
-    site.device.start();
-    let after = engine.wait_running(&site.app, &first.commit, &ALL);
-    none_shared(&before, &after);
-    assert_eq!(content(&engine, &after), "", "half a purge would have left it");
-    no_locks(&site);
-    assert!(site.device.log().contains("the purge that was under way when the agent ended goes on"), "{}", site.device.log());
-    // The volume is gone and nothing is made anew yet.
-    write(&engine, &after, "again");
-    killed_in_the_middle(&mut site, "/v1/purge", || engine.volumes(&volume).is_empty());
-    site.device.start();
-    let last = engine.wait_running(&site.app, &first.commit, &ALL);
-    assert_eq!(content(&engine, &last), "");
-    write(&engine, &last, "kept");
-    // And only once: the next start purges nothing.
-    site.device.wait_status(&["settled"]);
-    site.device.kill();
-    site.device.start();
-    site.device.wait_status(&["settled"]);
-    assert_eq!(content(&engine, &engine.containers(&site.app)), "kept");
-}
-
-#[test]
-fn a_restart_that_is_killed_in_the_middle_brings_everything_back() {
-    let Some(engine) = Engine::shared() else { return };
-    let (mut site, first, _) = settled(&engine);
-    for left in [1, 0] {
-        let app = site.app.clone();
-        killed_in_the_middle(&mut site, "/v1/restart", || engine.containers(&app).len() <= left);
-        site.device.start();
-        let after = engine.wait_running(&site.app, &first.commit, &ALL);
-        assert_eq!(content(&engine, &after), "precious");
-        site.device.wait_status(&["settled"]);
-        no_locks(&site);
-    }
-}
-
 #[test]
 fn during_a_download_the_running_release_is_restarted() {
     let Some(engine) = Engine::shared() else { return };
@@ -362,7 +293,9 @@ fn what_cannot_be_done_is_refused_in_the_protocols_words() {
 fn volumes_nobody_references_are_removed_when_asked() {
     let Some(engine) = Engine::shared() else { return };
     let (site, _, containers) = settled(&engine);
-    let label = json!({ "io.balena.supervised": "true" });
+    // The agent's own labels, with which it tells its volumes from others.
+    let data = engine.call("GET", &format!("/volumes/{}", site.app.volume("data")), &Value::Null).json();
+    let label = data["Labels"].clone();
     let made = [
         (format!("{}_old", site.app.id), label.clone()),
         ("99_gone".to_owned(), label),
@@ -375,83 +308,4 @@ fn volumes_nobody_references_are_removed_when_asked() {
     let left = |name: &str| engine.volumes(name).len();
     assert_eq!((left(&made[0].0), left(&made[1].0), left(&made[2].0)), (0, 0, 1), "only the agent's own");
     assert_eq!(content(&engine, &containers), "precious");
-}
-
-/// Local mode with its data: nobody's volumes go while somebody develops on the device.
-#[test]
-fn local_mode_runs_the_devices_own_target_and_gives_the_device_back() {
-    let Some(engine) = Engine::shared() else { return };
-    let (mut site, first, before) = settled(&engine);
-    let image = engine.image(Role::Sleeps, "2");
-    let local = App { id: 1, uuid: "1".into(), ..site.app.clone() };
-    let service = json!({ "serviceName": "dev", "imageId": 1, "image": image, "running": true, "environment": {}, "labels": {},
-        "volumes": ["work:/work"] });
-    let app = json!({ "name": "localapp", "commit": "localrelease", "releaseId": "1", "services": { "1": service },
-        "volumes": { "work": {} }, "networks": {} });
-    let target = json!({ "local": { "name": "a-device", "config": {}, "apps": { "1": app } } });
-    let refused = site.device.post("/v2/local/target-state", &target);
-    assert!(refused.status == 400 && refused.text().contains("local mode"), "{}", refused.text());
-
-    site.want_with(&first, &[("BALENA_SUPERVISOR_LOCAL_MODE", "1")]);
-    wait_for("local mode", || {
-        let state = site.device.get("/v2/local/target-state").json();
-        check(state["state"]["local"]["config"]["BALENA_SUPERVISOR_LOCAL_MODE"] == "1", &state)
-    });
-    assert_eq!(ids(&engine.containers(&site.app)), ids(&before), "until one is set the cloud's goes on");
-    let file = site.device.path("local.json");
-    std::fs::write(&file, target.to_string()).unwrap();
-    let set = site.device.command(&["target", "set", file.to_str().unwrap()]);
-    assert_eq!(set.code, 0, "{set:?}");
-    let dev = engine.wait_running(&local, "localrelease", &["dev"]);
-    wait_for("the fleet's containers to be gone", || check(engine.containers(&site.app).is_empty(), "there"));
-    assert_eq!(engine.volumes(&site.app.volume("data")).len(), 1, "its volume stays");
-    assert_eq!(site.device.get("/v2/cleanup-volumes").status, 200);
-    assert_eq!(engine.volumes(&site.app.volume("data")).len(), 1, "also then: the cloud's target needs it");
-    let shown = site.device.get("/v2/local/target-state").json();
-    assert_eq!(shown["state"]["local"]["apps"]["1"]["services"][0]["serviceName"], "dev", "{shown}");
-    assert!(site.device.command(&["target", "show"]).stderr.contains("from local"));
-    // Also after a restart of the agent; and a purge empties volumes here as well.
-    site.device.kill();
-    site.device.start();
-    site.device.wait_status(&["settled", "localapp"]);
-    assert_eq!(ids(&engine.containers(&local)), ids(&dev));
-    engine.exec_ok(&dev[0].id, &["sh", "-c", "echo x > /work/file"]);
-    assert_eq!(site.device.post("/v2/applications/1/purge", &Value::Null).status, 200);
-    let dev = engine.wait_running(&local, "localrelease", &["dev"]);
-    assert_eq!(engine.exec_ok(&dev[0].id, &["sh", "-c", "ls /work"]).trim(), "");
-
-    site.want(&first);
-    let back = engine.wait_running(&site.app, &first.commit, &ALL);
-    assert_eq!(content(&engine, &back), "precious", "the device is as it was");
-    wait_for("the developer's containers to be gone", || check(engine.containers(&local).is_empty(), "there"));
-    engine.call("DELETE", "/volumes/1_work", &Value::Null);
-}
-
-/// The device itself, on the simulated engine: nothing of it needs a real one.
-#[test]
-fn the_device_says_who_it_is_and_blinks() {
-    let mut device = Device::simulated();
-    let led = device.path("led");
-    std::fs::write(&led, "0").unwrap();
-    device.set("LED_FILE", led.to_str().unwrap());
-    let cloud = Cloud::of(&device);
-    device.join(&cloud);
-    cloud.want(&[(&App::new(), &Release::new("r").service("main", Service::new("registry.example.com/x")))]);
-    device.wait_status(&["a-device"]);
-    assert_eq!(device.get("/v2/device/name").json(), json!({ "status": "success", "deviceName": "a-device" }));
-    let info = device.get("/v2/local/device-info").json();
-    assert!(
-        info["status"] == "success" && info["info"]["arch"].is_string() && info["info"].get("deviceType").is_some(),
-        "{info}"
-    );
-    let vpn = device.get("/v2/device/vpn").json();
-    assert_eq!(vpn, json!({ "status": "success", "vpn": { "enabled": false, "connected": false } }));
-    assert_eq!((device.post("/v1/blink", &Value::Null).status, std::fs::read_to_string(&led).unwrap()), (200, "1".into()));
-    for (body, status) in [(json!({ "a b": "c" }), 400), (json!({ "a": 1 }), 400), (json!({ "place": "shed 7" }), 202)] {
-        assert_eq!(device.patch("/v2/device/tags", &body).status, status, "{body}");
-    }
-    wait_for("the tag to reach the cloud", || {
-        let tags = device.get("/v2/device/tags");
-        check(tags.status == 200 && tags.json()["tags"][0]["value"] == "shed 7", tags.text())
-    });
 }
