@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicI64;
 use holdfast_plan::policy::Now;
 use tokio::sync::{mpsc, watch};
 
-use super::{Listening, LocalTarget};
 use super::streams::Streams;
+use super::{Listening, LocalTarget};
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudView, PollNow, TagChange};
 use crate::diagnose::Diagnosis;

@@ -18,7 +18,8 @@ use super::connections::{Presence, UnderWay};
 use super::route::{Access, BodyKind, Call, Route};
 use super::{ApiState, Limits, transfer};
 use super::{
-    actions, agent, app_details, device, diagnose, events, host, journal, keys, local, logs, metrics, openapi, page, stats, upkeep, v1, v2, v3,
+    actions, agent, app_details, device, diagnose, events, host, journal, keys, local, logs, metrics, openapi, page, stats,
+    upkeep, v1, v2, v3,
 };
 
 /// Bytes of a request's body where only a few fields are expected.
@@ -170,7 +171,8 @@ async fn dispatch(
         body?
     };
     let state = service.state.clone();
-    (route.handler)(Call { state, caller, key, parameters, query, last_event_id, body, content_type, wants_json, takes_gzip }).await
+    (route.handler)(Call { state, caller, key, parameters, query, last_event_id, body, content_type, wants_json, takes_gzip })
+        .await
 }
 
 /// 401, in the words of the protocol for whoever has no key, with the reason for a service whose key does not reach that far.

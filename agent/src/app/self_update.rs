@@ -306,7 +306,7 @@ impl SelfUpdate {
             Level::Warning => log::warn!("{message}"),
             Level::Info => log::info!("{message}"),
         }
-        let event = Event { level, app: None, service: None, message, wall_ms: self.links.clock.now().wall_ms };
+        let event = Event::note(level, message, self.links.clock.now().wall_ms);
         // Nobody listening is fine.
         let _ = self.links.events.send(event);
     }

@@ -82,15 +82,15 @@ pub(super) async fn app(command: AppCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn act(word: &str, service: Option<String>, args: AppArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
-    let status = client::get(&socket, "/v3/status").await?.json()?;
+    let device = args.client.device();
+    let status = client::get(&device, "/v3/status").await?.json()?;
     let (id, name) = chosen(&status, args.app, service.as_deref())?;
     let path = match service {
         Some(_) => format!("/v2/applications/{id}/{word}-service"),
         None => format!("/v2/applications/{id}/{word}"),
     };
     let request = json!({ "serviceName": service, "force": args.force, "operator": true });
-    client::post_patiently(&socket, &path, request.to_string()).await.map_err(with_advice)?;
+    client::post_patiently(&device, &path, request.to_string()).await.map_err(with_advice)?;
     if args.client.json {
         print_json(&json!({ "status": "done", "app": id, "service": service }))?;
     } else {
@@ -148,7 +148,7 @@ fn listed<'a>(apps: impl Iterator<Item = &'a Value>) -> String {
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let status = client::get(&args.client.socket(), "/v3/status").await?.json()?;
+    let status = client::get(args.client.device(), "/v3/status").await?.json()?;
     let wanted = |app: &&Value| args.app.is_none_or(|id| app["id"].as_u64() == Some(id));
     let apps: Vec<&Value> = apps(&status).iter().filter(wanted).collect();
     if args.client.json {

@@ -48,7 +48,7 @@ pub(super) async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
     match command {
         KeyCommand::List(args) => {
             let path = if args.show { "/v3/keys?show=1" } else { "/v3/keys" };
-            let reply = client::get(&args.client.socket(), path).await?;
+            let reply = client::get(args.client.device(), path).await?;
             if args.client.json {
                 print_answer(&reply)?;
             } else {
@@ -62,7 +62,7 @@ pub(super) async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
 
 async fn rotate(args: RotateArgs) -> anyhow::Result<()> {
     let request = json!({ "service": args.service, "app": args.app });
-    let reply = client::post(&args.client.socket(), "/v3/keys/rotate", request.to_string()).await?;
+    let reply = client::post(args.client.device(), "/v3/keys/rotate", request.to_string()).await?;
     let mut answer = reply.json()?;
     if !args.show
         && let Some(fields) = answer.as_object_mut()

@@ -1,7 +1,6 @@
 //! `holdfast logs`: through the agent, and from the engine itself while no agent runs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::ClientArgs;
 use super::output::{paint, print};
 use super::render::{self, Paint};
 use crate::api::LogRow;
-use crate::client::{ClientError, download};
+use crate::client::{ClientError, Device, download};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, Events};
@@ -56,10 +55,10 @@ fn lines(text: &str) -> Result<String, String> {
 
 pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(args.client.json);
-    let socket = args.client.socket();
+    let device = args.client.device();
     let mut reached = false;
     loop {
-        let ended = read(&socket, &args, &mut printer).await;
+        let ended = read(&device, &args, &mut printer).await;
         match ended {
             Ok(()) | Err(Ended::Broken) if args.follow => reached = true,
             Ok(()) => return Ok(ExitCode::SUCCESS),
@@ -67,7 +66,7 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
             Err(Ended::Here(error)) => return Err(error),
             // It is restarting, or was a moment ago.
             Err(Ended::Agent(ClientError::NotReachable { .. })) if reached => {}
-            Err(Ended::Agent(error @ ClientError::NotReachable { .. })) => {
+            Err(Ended::Agent(error @ ClientError::NotReachable { .. })) if args.client.host.is_none() => {
                 eprintln!("{error}\nThe logs are read from the container engine itself.");
                 return directly(&args, &mut printer).await;
             }
@@ -90,8 +89,8 @@ enum Ended {
 }
 
 /// Reads one answer to its end.
-async fn read(socket: &Path, args: &LogsArgs, printer: &mut Printer) -> Result<(), Ended> {
-    let mut answer = download(socket, &path(args, printer)).await.map_err(Ended::Agent)?;
+async fn read(device: &Device, args: &LogsArgs, printer: &mut Printer) -> Result<(), Ended> {
+    let mut answer = download(device, &path(args, printer)).await.map_err(Ended::Agent)?;
     let mut waiting = Vec::new();
     while let Some(bytes) = answer.next().await.map_err(|_| Ended::Broken)? {
         waiting.extend_from_slice(&bytes);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::ClientArgs;
 use super::output::{print, print_answer, print_json};
-use crate::client::{self, ClientError};
+use crate::client::{self, ClientError, Device};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::DEFAULT_ADDRESSES;
 use crate::log_output;
@@ -56,18 +56,23 @@ pub(super) struct SelfUpdateArgs {
 }
 
 pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
-    let socket = args.client.socket();
+    let device = args.client.device();
     if args.helper {
         help(&args).await?;
     } else if args.show {
-        print_answer(&client::get(&socket, "/v3/agent").await?)?;
+        print_answer(&client::get(&device, "/v3/agent").await?)?;
     } else if args.check {
-        client::post(&socket, "/v3/agent/check", "").await?;
+        client::post(&device, "/v3/agent/check", "").await?;
     } else {
         let job = job(&args)?;
-        match client::post(&socket, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
-            Ok(_) => follow(&socket, args.client.json).await?,
-            Err(away @ ClientError::NotReachable { .. }) => install(&args, job, &away).await?,
+        let is_elsewhere = args.client.host.is_some() && matches!(job.source, Source::File(_));
+        ensure!(
+            !is_elsewhere,
+            "a file of this machine is not the other device's: give a URL, or copy the file there and run this there"
+        );
+        match client::post(&device, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
+            Ok(_) => follow(&device, args.client.json).await?,
+            Err(away @ ClientError::NotReachable { .. }) if args.client.host.is_none() => install(&args, job, &away).await?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -114,11 +119,11 @@ fn request(job: &Job, signature: Option<&str>) -> anyhow::Result<String> {
 }
 
 /// Tells what the agent does until the new one is on trial, or it failed.
-async fn follow(socket: &Path, as_json: bool) -> anyhow::Result<()> {
+async fn follow(device: &Device, as_json: bool) -> anyhow::Result<()> {
     let mut said = String::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let shown: Value = match client::get(socket, "/v3/agent").await {
+        let shown: Value = match client::get(device, "/v3/agent").await {
             Ok(reply) => reply.json()?,
             // It ends to be started anew.
             Err(_) => break,

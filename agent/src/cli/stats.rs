@@ -36,7 +36,7 @@ pub(super) async fn run(args: StatsArgs) -> anyhow::Result<ExitCode> {
     if let Some(app) = args.app {
         path.push_str(&format!("&app={app}"));
     }
-    let reply = client::get(&args.client.socket(), &path).await?;
+    let reply = client::get(args.client.device(), &path).await?;
     if args.client.json {
         print_answer(&reply)?;
     } else {

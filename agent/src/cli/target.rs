@@ -57,7 +57,7 @@ pub(super) async fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
 
 async fn set(args: SetArgs) -> anyhow::Result<ExitCode> {
     let document = super::plan::read(&args.file)?;
-    let reply = client::post(&args.client.socket(), "/v2/local/target-state", document).await?;
+    let reply = client::post(args.client.device(), "/v2/local/target-state", document).await?;
     if args.client.json {
         print_answer(&reply)?;
     } else {

@@ -101,13 +101,7 @@ pub fn patch(device: impl Into<Device>, path: &str, body: impl Into<Bytes>) -> i
     send(device.into(), Method::PATCH, path, body.into(), None)
 }
 
-async fn send(
-    device: Device,
-    method: Method,
-    path: &str,
-    body: Bytes,
-    limit: Option<Duration>,
-) -> Result<Reply, ClientError> {
+async fn send(device: Device, method: Method, path: &str, body: Bytes, limit: Option<Duration>) -> Result<Reply, ClientError> {
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
     let mut request = request(method, path, body)?;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

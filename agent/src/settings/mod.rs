@@ -19,7 +19,7 @@ mod permissive;
 mod secret;
 mod whole_file;
 
-pub(crate) use certificates::decode_base64;
+pub(crate) use certificates::{decode_base64, decoded_text};
 pub use cloud::{CloudSettings, LEAST_POLL_INTERVAL, MOST_POLL_INTERVAL};
 pub use config_json::{ConfigFile, ConfigFileError};
 pub use duration::{format_duration, parse_duration};

@@ -45,6 +45,7 @@ pub(in crate::api) async fn status(state: &ApiState) -> Status {
 
 fn faults(state: &ApiState, view: &View) -> Vec<FaultRow> {
     let mut rows: Vec<FaultRow> = view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).collect();
+    rows.extend(state.update.shown.borrow().faults().iter().map(|message| fault_row("agent", message)));
     rows.extend(state.listening.borrow().faults.values().map(|message| fault_row("local API", message)));
     rows
 }
@@ -155,12 +156,6 @@ fn unsupported(view: &View) -> Vec<UnsupportedRow> {
         }
     }
     rows
-}
-
-fn faults(state: &ApiState, view: &View) -> Vec<FaultRow> {
-    let of_agent = state.update.shown.borrow().faults();
-    let of_agent = of_agent.iter().map(|message| fault_row("agent", message));
-    view.faults.iter().map(|fault| fault_row(&fault.subject, &fault.message)).chain(of_agent).collect()
 }
 
 fn fault_row(subject: &str, message: &str) -> FaultRow {

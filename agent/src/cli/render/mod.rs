@@ -1,7 +1,7 @@
 //! What commands print, made by pure functions: the same answer gives the same text, 80 columns wide or as wide as a terminal.
 
-mod diagnose;
 mod devices;
+mod diagnose;
 mod done;
 mod history;
 mod keys;
@@ -9,16 +9,16 @@ mod locks;
 mod log_line;
 mod page;
 mod plan;
+mod progress;
 mod services;
 mod stats;
-mod progress;
 mod status;
 mod table;
 mod volumes;
 mod words;
 
-pub(super) use diagnose::diagnose;
 pub(super) use devices::{DeviceLine, devices};
+pub(super) use diagnose::diagnose;
 pub(super) use done::done;
 pub(super) use history::history;
 pub(super) use keys::keys;
@@ -26,9 +26,9 @@ pub(super) use locks::locks;
 pub(super) use log_line::log_line;
 pub(super) use page::Paint;
 pub(super) use plan::plan;
+pub(super) use progress::{progress, steps};
 pub(super) use services::services;
 pub(super) use stats::{Signs, stats};
-pub(super) use progress::{progress, steps};
 pub(super) use status::status;
 pub(super) use volumes::volumes;
 pub(super) use words::{plain, size};

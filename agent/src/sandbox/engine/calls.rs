@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::world::World;
 use super::{ADDRESS, SimEngine};
-use crate::engine::{Content, Engine, EngineError, EngineEvent, EngineInfo, Events, LogLines, LogRange, Progress, RegistryAuth, Result};
+use crate::engine::{
+    Content, Engine, EngineError, EngineEvent, EngineInfo, Events, LogLines, LogRange, Progress, RegistryAuth, Result,
+};
 use crate::usage::ContainerUsage;
 
 /// How much of a volume is handed over at a time.

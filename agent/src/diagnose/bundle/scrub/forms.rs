@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::REMOVED;
-use crate::settings::decode_base64;
+use crate::settings::decoded_text;
 
 /// Every form is found by its first bytes.
 const HEAD_BYTES: usize = 4;
@@ -147,7 +147,7 @@ pub(super) fn decoded(text: &str) -> Option<String> {
     if text.len() < 8 || !text.bytes().all(is_base64) {
         return None;
     }
-    let plain = decode_base64(&text.replace('-', "+").replace('_', "/"))?;
+    let plain = decoded_text(&text.replace('-', "+").replace('_', "/"))?;
     plain.chars().all(|c| !c.is_control()).then_some(plain)
 }
 
