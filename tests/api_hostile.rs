@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use noise::Noise;
 use serde_json::json;
-use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, pss_mib, request, wait_for};
+use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, pss_mib, request_text, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 /// More memory than before that a build with all its checks may take for good, MiB. What a device runs takes less.
@@ -182,9 +182,9 @@ fn malformed_and_huge_requests() {
         chunked("zz\r\n"),
         chunked("ffffffffffffffff\r\nx"),
         chunked(&format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(100)),
-        request("POST", "/v1/update", "", &nested).into_bytes(),
-        request("POST", "/v3/plan", "", &nested).into_bytes(),
-        [request("GET", "/ping", "", "").repeat(5000).into_bytes(), b"\0".to_vec()].concat(),
+        request_text("POST", "/v1/update", "", &nested).into_bytes(),
+        request_text("POST", "/v3/plan", "", &nested).into_bytes(),
+        [request_text("GET", "/ping", "", "").repeat(5000).into_bytes(), b"\0".to_vec()].concat(),
     ];
     victim.while_watched(&format!("{} malformed or huge requests, each on both ways", requests.len()), || {
         for way in &victim.ways {

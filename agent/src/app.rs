@@ -14,25 +14,23 @@ mod upkeep;
 mod wires;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use anyhow::Context;
 use holdfast_plan::memory::Memory;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiState, Listening, TcpPlaces};
+use crate::api::{self, TcpPlaces};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
 use crate::cloud::provision::{ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
-use crate::cloud::{Cloud, CloudView, PollLinks, PollSettings, Poller, TagReporter, Timing};
+use crate::cloud::{PollLinks, PollSettings, Poller, TagReporter};
 use crate::diagnose::Diagnosis;
-use crate::events::Event;
 use crate::host::ServiceManager;
 use crate::import;
-use crate::reconcile::{Channels, Reconciler, TargetInForce};
+use crate::reconcile::{Channels, Reconciler};
 use crate::settings::{SettingFault, Settings};
 use crate::store::{Loaded, Store, target_source};
 use crate::telemetry::Statistics;

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, check, free_port, pss_mib, request, wait_for};
+use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, check, free_port, pss_mib, request_text, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 const PATH: &str = "/v2/state/status";
@@ -152,7 +152,7 @@ fn load_slowly(way: &Way, key: &str) -> Loaded {
 
 fn run(way: &Way, key: &str, clients: usize, pause: Duration) -> Loaded {
     let header = if key.is_empty() { String::new() } else { format!("Authorization: Bearer {key}\r\n") };
-    let request = request("GET", PATH, &header, "");
+    let request = request_text("GET", PATH, &header, "");
     let begun = Instant::now();
     let times = std::thread::scope(|scope| {
         let client = || {

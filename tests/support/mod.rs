@@ -50,11 +50,11 @@ pub use machine::{Booted, Machine, install as machine_install};
 pub use next_agent::next_agent;
 pub use series::Series;
 pub use site::Site;
-pub use ssh::{SshDevice, SshServer, free_port};
+pub use ssh::{SshDevice, SshServer};
 pub use supervised::{Supervised, slots};
 pub use target::{App, Release, Service, device_target};
 pub use tls::{Certificates, TlsFront};
-pub use wire::{Kept, Way, free_port, request};
+pub use wire::{Kept, Way, free_port, request_text};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

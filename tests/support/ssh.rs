@@ -40,7 +40,7 @@ impl SshDevice {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("holdfast-ssh-").tempdir().expect("a temporary folder");
-        let port = free_port();
+        let port = super::free_port();
         prepare(dir.path(), port, device);
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         let mut command = Command::new("setpriv");
@@ -168,10 +168,4 @@ fn prepare(dir: &Path, port: u16, device: Option<&Device>) {
 fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("it is installed");
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is up");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -43,7 +43,7 @@ impl Way {
     /// One request on a connection of its own; of an answer without an end only the head is read.
     pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> std::io::Result<Response> {
         let mut kept = Kept::new(self.connect(super::PATIENCE)?);
-        kept.send(request(method, path, headers, body).as_bytes())?;
+        kept.send(request_text(method, path, headers, body).as_bytes())?;
         kept.answer(method == "HEAD")
     }
 
@@ -55,7 +55,7 @@ impl Way {
 }
 
 /// A request as text; every header ends its line.
-pub fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+pub fn request_text(method: &str, path: &str, headers: &str, body: &str) -> String {
     let kind = if body.starts_with('{') { "Content-Type: application/json\r\n" } else { "" };
     format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -65,8 +65,8 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
             Err(Ended::Broken) => anyhow::bail!("the agent's answer broke off; its log may say why (journalctl -u holdfast)"),
             Err(Ended::Here(error)) => return Err(error),
             // It is restarting, or was a moment ago.
-            Err(Ended::Agent(ClientError::NotReachable { .. })) if reached => {}
-            Err(Ended::Agent(error @ ClientError::NotReachable { .. })) if args.client.host.is_none() => {
+            Err(Ended::Agent(error)) if reached && error.is_not_reachable() => {}
+            Err(Ended::Agent(error @ ClientError::NotReachable { .. })) => {
                 eprintln!("{error}\nThe logs are read from the container engine itself.");
                 return directly(&args, &mut printer).await;
             }

@@ -72,7 +72,7 @@ pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
         );
         match client::post(&device, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
             Ok(_) => follow(&device, args.client.json).await?,
-            Err(away @ ClientError::NotReachable { .. }) if args.client.host.is_none() => install(&args, job, &away).await?,
+            Err(away @ ClientError::NotReachable { .. }) => install(&args, job, &away).await?,
             Err(error) => return Err(error.into()),
         }
     }

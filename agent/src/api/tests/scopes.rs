@@ -1,41 +1,21 @@
 //! What a service's key reaches: its own app, in the protocol's words for everything else.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::time::Duration;
-
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
 
+use super::super::ApiState;
 use super::super::body::Fields;
 use super::super::caller::Caller;
 use super::super::route::Call;
 use super::super::table::routes;
-use super::super::{ApiState, Identity};
-use super::{CLOUD, FixedClock, FixedStore, UUID, pictures};
-use crate::cloud::CloudView;
+use super::{Given, pictures};
 
 /// An API whose loop is gone, so that nothing is ever done.
-fn state() -> ApiState {
-    let identity = Identity { uuid: UUID.into(), target_source: CLOUD.into(), ..Identity::default() };
-    ApiState {
-        identity,
-        view: watch::channel(Arc::new(pictures::settled())).1,
-        cloud: watch::channel(CloudView::default()).1,
-        tick: Arc::new(AtomicI64::new(0)),
-        poll: mpsc::channel(1).0,
-        requests: mpsc::channel(1).0,
-        local: mpsc::channel(1).0,
-        tags: mpsc::channel(1).0,
-        calls: None,
-        host: Arc::new(crate::host::SystemHost::new("/nowhere".into(), "/locks".into(), None)),
-        engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
-        store: Arc::new(FixedStore { open: true, body: None, time: Duration::ZERO }),
-        clock: Arc::new(FixedClock),
-    }
+async fn state() -> ApiState {
+    let (_gone, state) = Given { view: pictures::settled(), ..Given::default() }.serve_with_state().await;
+    state
 }
 
 /// What a service of this app gets: status and body.
@@ -47,13 +27,16 @@ async fn ask(app: u64, method: Method, path: &str, body: &Value) -> (u16, String
         .unwrap_or_else(|| panic!("{method} {path}"));
     assert!(route.admits(&caller), "{path}");
     let call = Call {
-        state: state(),
+        state: state().await,
         caller,
+        key: None,
         parameters,
         query: Fields::default(),
+        last_event_id: None,
         body: Bytes::from(body.to_string()),
         content_type: "application/json".into(),
         wants_json: false,
+        takes_gzip: false,
     };
     let answer = (route.handler)(call).await.unwrap_or_else(super::super::answer::Refusal::into_answer);
     let status = answer.status().as_u16();

@@ -55,7 +55,8 @@ mod tests {
         assert_eq!(harmless("a\x1b[31;1mred\x1b[0m\tb"), "a\x1b[31;1mred\x1b[0m\tb");
         assert_eq!(harmless("\x1b]0;title\x07\x1b[2J\x1b[5A\r\n\u{9b}31m"), "]0;title[2J[5A31m");
         assert_eq!(harmless("\x1b["), "[");
-        let two = ["main", "mail"].map(|service| log_line("t", service, "stdout", "x", Paint::Colour));
+        let two =
+            ["main", "mail"].map(|service| log_line("t", service, "stdout", "x", Paint::Terminal { columns: 80, colours: true }));
         assert!(two[0].contains("\x1b[") && two[0] != two[1].replace("mail", "main"), "{two:?}");
     }
 }
