@@ -50,7 +50,7 @@ mod tests {
     fn scripts_offer_what_the_help_shows() {
         for shell in Shell::value_variants() {
             let script = script(*shell);
-            for word in ["self-update", "diagnose", "launch", "purge", "rotate", "with-environment", "restore-database"] {
+            for word in ["self-update", "diagnose", "launch", "purge", "rotate", "with-environment"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
             for word in ["dial-stdio", "helper"] {
