@@ -61,6 +61,10 @@ fn every_question_takes_one_ssh() {
         (&["target", "show"], &["registry.example.com/a"]),
         (&["target", "history"], &[&far.app.name]),
         (&["lock", "list"], &["No update lock"]),
+        (&["service", "list"], &["main"]),
+        (&["stats"], &["Host"]),
+        (&["key", "list"], &["global"]),
+        (&["self-update", "--show"], &["version"]),
         (&["update"], &["looks for a new target"]),
         (&["healthy"], &["healthy"]),
         (&["db", "check"], &[]),
@@ -73,6 +77,54 @@ fn every_question_takes_one_ssh() {
         assert_eq!(far.server.calls() - before, 1, "{arguments:?}");
     }
     assert_eq!(json_of(&far.ask(&["status", "--json"]))["device"]["uuid"], far.device.uuid.as_str());
+}
+
+#[test]
+fn a_device_is_diagnosed_by_its_own_agent() {
+    let Some(far) = Far::behind(SshServer::OpenSsh) else { return };
+    let before = far.server.calls();
+    let (text, answer) = (far.ask(&["diagnose"]), far.ask(&["diagnose", "--json"]));
+    assert_eq!(far.server.calls() - before, 2);
+    let report = json_of(&answer);
+    // Whether this machine has room and a good clock is not the question.
+    let code = i32::from(report["verdict"] == "failed");
+    assert_eq!((text.code, answer.code), (code, code), "{text:?} {answer:?}");
+    let agent = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "agent").unwrap();
+    assert_eq!(agent["verdict"], "ok", "the laptop has none: {agent}");
+    assert!(text.stdout.contains(&format!("agent: {}", agent["sentence"].as_str().unwrap())[..20]), "{text:?}");
+    assert!(text.stdout.contains(" failed, ") && text.stdout.contains(" ok, "), "{text:?}");
+}
+
+#[test]
+fn nothing_is_done_here_instead() {
+    let Some(mut far) = Far::behind(SshServer::OpenSsh) else { return };
+    far.device.kill();
+    let data = far.laptop.path("data");
+    std::fs::create_dir(&data).unwrap();
+    let target = far.laptop.path("target.json");
+    std::fs::write(&target, "{}").unwrap();
+    for arguments in [
+        &["logs"][..],
+        &["logs", "--follow"],
+        &["self-update", "http://127.0.0.1:1/holdfast"],
+        &["self-update", "--check"],
+        &["self-update", "--show"],
+        &["diagnose"],
+        &["key", "list"],
+        &["key", "rotate"],
+        &["stats"],
+        &["service", "list"],
+        &["service", "restart", "main"],
+        &["app", "purge"],
+        &["target", "set", target.to_str().unwrap()],
+        &["target", "history"],
+    ] {
+        let answer = far.ask(arguments);
+        assert!(answer.code == 3 && answer.stdout.is_empty(), "{arguments:?}: {answer:?}");
+        assert!(answer.stderr.contains("its agent was not"), "{arguments:?}: {answer:?}");
+        assert!(!answer.stderr.contains("engine itself"), "{arguments:?}: {answer:?}");
+    }
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "nothing was put there");
 }
 
 #[test]
@@ -182,6 +234,11 @@ fn work_on_files_of_this_machine_is_refused() {
         &["db", "check", "--data-dir", "/tmp"],
         &["db", "import", "x"],
         &["data", "move", "a", "b"],
+        &["self-update", "/no/such/file"],
+        &["self-update", "http://127.0.0.1:1/x", "--data-dir", "/tmp"],
+        &["diagnose", "--bundle", "x.tar.gz"],
+        &["diagnose", "--fix", "stale-locks"],
+        &["diagnose", "--data-dir", "/tmp"],
     ] {
         let answer = laptop.command(&[arguments, &["--host", "ssh://127.0.0.1"]].concat());
         assert_eq!(answer.code, 2, "{arguments:?}: {answer:?}");

@@ -28,6 +28,10 @@ const EXAMPLES: &[(&str, Lines)] = &[
         ],
     ),
     (
+        "stats",
+        &[("holdfast stats", "the last day, all services"), ("holdfast stats main --hours 168", "one service over a week")],
+    ),
+    (
         "plan",
         &[
             ("holdfast plan", "to the stored target"),
@@ -44,7 +48,36 @@ const EXAMPLES: &[(&str, Lines)] = &[
     ),
     ("target show", &[("holdfast target show > target.json", "the document alone; where it is from stands on stderr")]),
     ("target history", &[("holdfast target history", "")]),
+    (
+        "target set",
+        &[
+            ("holdfast target set target.json", "in local mode or without a cloud"),
+            ("holdfast target set - --host ssh://root@till-1", "from standard input, to another device"),
+        ],
+    ),
+    ("service list", &[("holdfast service list", "")]),
+    ("service start", &[("holdfast service start main", "")]),
+    ("service stop", &[("holdfast service stop main --app 5", "where the device has several apps")]),
+    (
+        "service restart",
+        &[("holdfast service restart main", ""), ("holdfast service restart main --force", "and break its update lock")],
+    ),
+    ("app restart", &[("holdfast app restart", "")]),
+    ("app purge", &[("holdfast app purge --app 5", "what its volumes hold is gone then")]),
     ("lock list", &[("holdfast lock list", "")]),
+    ("key list", &[("holdfast key list", ""), ("holdfast key list --show", "with the keys themselves")]),
+    (
+        "key rotate",
+        &[("holdfast key rotate --show", "a new global key, and print it"), ("holdfast key rotate main", "a service's")],
+    ),
+    (
+        "logs",
+        &[
+            ("holdfast logs main --follow", "from the last 100 lines on"),
+            ("holdfast logs --since 2026-01-31T12:00:00Z --lines all", "all services since then"),
+            ("holdfast logs --host ssh://root@till-1", "of another device"),
+        ],
+    ),
     ("host-config get", &[("holdfast host-config get --json", "")]),
     (
         "host-config set",
@@ -76,7 +109,25 @@ const EXAMPLES: &[(&str, Lines)] = &[
     ("db checkpoint", &[("holdfast db checkpoint", "")]),
     ("db migrate", &[("holdfast db migrate", ""), ("holdfast db migrate --to 2", "back, before an older agent is put in")]),
     ("db import", &[("holdfast db import /mnt/data/resin-data/balena-supervisor/database.sqlite", "while no agent runs")]),
+    (
+        "diagnose",
+        &[
+            ("holdfast diagnose", "what is wrong and what to do about it; the worst stands last"),
+            ("holdfast diagnose --bundle support.tar.gz", "one file for support, without secrets"),
+            ("holdfast diagnose --fix prune-images", "a remedy, asked for by its name"),
+            ("holdfast diagnose --host ssh://root@till-1", "the checks of another device"),
+        ],
+    ),
     ("healthy", &[("holdfast healthy || echo unwell", "")]),
+    (
+        "self-update",
+        &[
+            ("holdfast self-update ./holdfast --sha256 HEX --signature holdfast.sig", "from a file"),
+            ("holdfast self-update https://example.com/holdfast --signature holdfast.sig", ""),
+            ("holdfast self-update --show", "which version runs, and what became of the last attempt"),
+        ],
+    ),
+    ("launch", &[("holdfast launch", "as the unit does it"), ("holdfast launch --data-dir /data", "with arguments of run")]),
     ("version", &[("holdfast version --json", "")]),
     ("completions", &[("holdfast completions bash > /usr/share/bash-completion/completions/holdfast", "")]),
     ("man", &[("holdfast man > /usr/share/man/man1/holdfast.1", "")]),

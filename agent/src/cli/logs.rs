@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::ClientArgs;
-use super::output::{paint, print};
+use super::exit::NOT_REACHABLE;
+use super::output::{paint, print, remark};
 use super::render::{self, Paint};
 use crate::api::LogRow;
 use crate::client::{ClientError, Device, download};
@@ -67,8 +68,15 @@ pub(super) async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
             // It is restarting, or was a moment ago.
             Err(Ended::Agent(error)) if reached && error.is_not_reachable() => {}
             Err(Ended::Agent(error @ ClientError::NotReachable { .. })) => {
-                eprintln!("{error}\nThe logs are read from the container engine itself.");
-                return directly(&args, &mut printer).await;
+                remark(&format!("{error}\nThe logs are read from the container engine itself.\n"));
+                return match There::reach(&args).await {
+                    Ok(there) => directly(there, &args, &mut printer).await,
+                    // Nobody is there to be asked.
+                    Err(error) => {
+                        remark(&format!("holdfast: {error:#}\n"));
+                        Ok(ExitCode::from(NOT_REACHABLE))
+                    }
+                };
             }
             Err(Ended::Agent(ClientError::Refused { status: 404 | 503, .. })) if reached => {}
             Err(Ended::Agent(error)) => return Err(error.into()),
@@ -189,17 +197,7 @@ impl Printer {
 }
 
 /// Reads from the engine: for a device whose agent is dead.
-async fn directly(args: &LogsArgs, printer: &mut Printer) -> anyhow::Result<ExitCode> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let scope = variable("HOLDFAST_SCOPE");
-    let engine = match variable("DOCKER_HOST") {
-        Some(address) => DockerEngine::connect(&address, scope)?,
-        None => DockerEngine::connect_any(&DEFAULT_ADDRESSES, scope)?,
-    };
-    let engine: Arc<dyn Engine> = Arc::new(engine);
-    let (app, service) = (args.app.clone(), args.service.clone());
-    let mut there = There { engine: engine.clone(), events: engine.events().await?, containers: Vec::new(), app, service };
-    there.look().await?;
+async fn directly(there: There, args: &LogsArgs, printer: &mut Printer) -> anyhow::Result<ExitCode> {
     if there.containers.is_empty() && !args.follow {
         anyhow::bail!("the engine has no such container");
     }
@@ -209,7 +207,7 @@ async fn directly(args: &LogsArgs, printer: &mut Printer) -> anyhow::Result<Exit
     };
     let now_ns = SystemClock.now().machine_ms.saturating_mul(NS_PER_MS);
     let wish = LogWish { lines: args.lines.parse().ok(), since_ns, follow: args.follow, now_ns };
-    let mut lines = gather(engine, Box::new(there), wish);
+    let mut lines = gather(there.engine.clone(), Box::new(there), wish);
     while let Some(line) = lines.recv().await {
         let mut text = serde_json::to_vec(&LogRow::of(&line))?;
         text.push(b'\n');
@@ -228,6 +226,20 @@ struct There {
 }
 
 impl There {
+    async fn reach(args: &LogsArgs) -> anyhow::Result<There> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let scope = variable("HOLDFAST_SCOPE");
+        let engine = match variable("DOCKER_HOST") {
+            Some(address) => DockerEngine::connect(&address, scope)?,
+            None => DockerEngine::connect_any(&DEFAULT_ADDRESSES, scope)?,
+        };
+        let engine: Arc<dyn Engine> = Arc::new(engine);
+        let (app, service) = (args.app.clone(), args.service.clone());
+        let mut there = There { events: engine.events().await?, engine, containers: Vec::new(), app, service };
+        there.look().await?;
+        Ok(there)
+    }
+
     async fn look(&mut self) -> Result<(), crate::engine::EngineError> {
         let state = self.engine.observe().await?;
         let is = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|asked| asked == name);

@@ -97,9 +97,12 @@ mod tests {
             shown(command).for_each(|sub| walk(sub, page));
         }
         walk(&command, &page);
-        for name in ["holdfast run", "holdfast lock list", "holdfast target show", "holdfast plan"] {
-            assert!(page.contains(&format!(".SS \"{name}")), "{name}");
+        for name in
+            ["run", "lock list", "target show", "target set", "plan", "service stop", "app purge", "key rotate", "self-update"]
+        {
+            assert!(page.contains(&escaped(&format!(".SS \"holdfast {name}"))[2..]), "{name}");
         }
+        assert!(!page.contains("dial") && !page.contains("helper"), "what is hidden");
         assert!(page.contains(&escaped("holdfast host-config set --hostname shed-7")), "examples");
         assert!(page.contains(".SH FILES") && page.contains(".SH \"EXIT STATUS\""));
     }

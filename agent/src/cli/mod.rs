@@ -241,6 +241,7 @@ mod tests {
             "healthy",
             "diagnose",
             "diagnose --json --bundle support.tar.gz --with-environment --host-root /mnt/root",
+            "diagnose --host ssh://a --socket /tmp/s --json",
             "diagnose --fix restore-database --fix prune-images --fix stale-locks",
             "volume list --json",
             "volume backup data",
@@ -253,6 +254,7 @@ mod tests {
             "self-update --image registry.example.com/holdfast:2",
             "self-update --check",
             "self-update --show",
+            "self-update --helper",
             "launch",
             "launch --data-dir /d --unknown",
             "version --json",
@@ -272,6 +274,11 @@ mod tests {
             vec!["holdfast"],
             vec!["holdfast", "fly"],
             vec!["holdfast", "status", "--sockets"],
+            vec!["holdfast", "diagnose", "--host", "ssh://a", "--bundle", "x"],
+            vec!["holdfast", "diagnose", "--host", "ssh://a", "--fix", "stale-locks"],
+            vec!["holdfast", "diagnose", "--host", "ssh://a", "--data-dir", "/d"],
+            vec!["holdfast", "self-update", "file", "--host", "ssh://a"],
+            vec!["holdfast", "self-update", "http://a/b", "--host", "ssh://a", "--data-dir", "/d"],
             vec!["holdfast", "update", "--host", "ssh://-oProxyCommand=x"],
         ] {
             let arguments = line.into_iter().map(OsString::from);

@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
 use super::ClientArgs;
+use super::exit::Usage;
 use super::output::{print, print_answer, print_json};
 use crate::client::{self, ClientError, Device};
 use crate::clock::{Clock, SystemClock};
@@ -25,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub(super) struct SelfUpdateArgs {
     /// The new agent: a file, or an http or https address
-    #[arg(required_unless_present_any = ["check", "show", "image", "helper"], value_name = "FILE|URL")]
+    #[arg(required_unless_present_any = ["check", "show", "image"], value_name = "FILE|URL")]
     source: Option<String>,
     /// Its SHA-256, in hex
     #[arg(long, value_name = "HEX")]
@@ -40,7 +41,7 @@ pub(super) struct SelfUpdateArgs {
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["source", "sha256", "signature"])]
     image: Option<String>,
     /// Replace the container that the labels of this one name
-    #[arg(long, hide = true, conflicts_with_all = ["source", "image"])]
+    #[arg(long, hide = true, exclusive = true)]
     helper: bool,
     /// Have the agent look now whether another version is wanted
     #[arg(long, conflicts_with = "source")]
@@ -49,7 +50,7 @@ pub(super) struct SelfUpdateArgs {
     #[arg(long, conflicts_with_all = ["source", "check"])]
     show: bool,
     /// Data directory, for when no agent runs [env: HOLDFAST_DATA_DIR] [default: /data]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "host")]
     data_dir: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
@@ -65,11 +66,10 @@ pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
         client::post(&device, "/v3/agent/check", "").await?;
     } else {
         let job = job(&args)?;
-        let is_elsewhere = args.client.host.is_some() && matches!(job.source, Source::File(_));
-        ensure!(
-            !is_elsewhere,
-            "a file of this machine is not the other device's: give a URL, or copy the file there and run this there"
-        );
+        if args.client.host.is_some() && matches!(job.source, Source::File(_)) {
+            let text = "a file of this machine is not the other device's: give a URL, or copy the file there and run this there";
+            return Err(Usage(text.to_owned()).into());
+        }
         match client::post(&device, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
             Ok(_) => follow(&device, args.client.json).await?,
             Err(away @ ClientError::NotReachable { .. }) => install(&args, job, &away).await?,

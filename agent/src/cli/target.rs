@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::ClientArgs;
-use super::output::{paint, print, print_answer, print_json};
+use super::output::{paint, print, print_answer, print_json, remark};
 use super::render;
 use crate::api::History;
 use crate::client::{self, ClientError};
@@ -80,7 +80,7 @@ async fn history(args: HistoryArgs) -> anyhow::Result<ExitCode> {
             if !settings.database.exists() {
                 return Err(away.into());
             }
-            eprint(&format!("# no agent answers; read from {}\n", settings.database.display()));
+            remark(&format!("# no agent answers; read from {}\n", settings.database.display()));
             History::new(history_of(&settings.database)?, SystemClock.now())
         }
         Err(error) => return Err(error.into()),
@@ -101,14 +101,8 @@ async fn show(args: ClientArgs) -> anyhow::Result<ExitCode> {
     }
     let answer: Value = reply.json()?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or("none");
-    eprint(&format!("# from {}, for device {}, ETag {}\n", text("source"), text("uuid"), text("etag")));
+    remark(&format!("# from {}, for device {}, ETag {}\n", text("source"), text("uuid"), text("etag")));
     // The document alone on stdout: what comes out goes into `holdfast plan FILE`.
     print_json(answer.get("target").unwrap_or(&Value::Null))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A remark beside the output; nobody may be listening.
-fn eprint(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -100,6 +100,19 @@ impl Report {
         self.findings.iter().filter(|finding| finding.judgement.verdict == verdict).count()
     }
 
+    /// What the agent of another device says that it found; `None` when that is no report. A verdict that is not known here
+    /// is a warning: somebody has to look.
+    pub fn from_json(answer: &Value) -> Option<Report> {
+        let finding = |row: &Value| {
+            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            let verdict = Verdict::of(&text("verdict")).unwrap_or(Verdict::Warning);
+            let judgement = Judgement { verdict, sentence: text("sentence"), remedy: text("remedy") };
+            let took = Duration::from_millis(row["took_ms"].as_u64().unwrap_or_default());
+            Finding { name: text("name"), judgement, took }
+        };
+        Some(Report { findings: answer["checks"].as_array()?.iter().map(finding).collect(), wall_ms: None })
+    }
+
     /// All of it as JSON.
     pub fn to_json(&self) -> Value {
         let row = |finding: &Finding| {
@@ -119,5 +132,21 @@ impl Report {
             "utc": self.wall_ms.map(rfc3339),
             "checks": self.findings.iter().map(row).collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_agent_writes_another_reads() {
+        let finding = |name: &str, judgement| Finding { name: name.into(), judgement, took: Duration::from_millis(7) };
+        let findings = vec![finding("clock", Judgement::ok("right")), finding("engine", Judgement::failed("away", "start it"))];
+        let report = Report { findings, wall_ms: None };
+        assert_eq!(Report::from_json(&report.to_json()), Some(report));
+        let odd = Report::from_json(&json!({ "checks": [{ "verdict": "odd" }, 7] })).unwrap();
+        assert_eq!((odd.findings.len(), odd.verdict()), (2, Verdict::Warning));
+        assert_eq!(Report::from_json(&json!({ "message": "no" })), None);
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::ClientArgs;
-use super::output::{paint, print, print_answer};
+use super::output::{paint, print, print_answer, remark};
 use super::render;
 use crate::api::VolumeList;
 use crate::client;
@@ -79,7 +79,7 @@ fn archive_path(name: &str, options: &[&str]) -> String {
 /// Says which locks were broken, on the side of what went wrong.
 fn say_broken(broken: &[String]) {
     for lock in broken {
-        eprintln!("holdfast: the application's update lock {lock} was broken");
+        remark(&format!("holdfast: the application's update lock {lock} was broken\n"));
     }
 }
 
