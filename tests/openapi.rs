@@ -5,25 +5,38 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{App, Cloud, Device, Release, Service};
+use support::{App, Cloud, Device, Release, Service, free_port, wait_for};
 
 /// The client's version: another one may try other things.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
-/// What it must not do: follow a stream to its end, which never comes. Suites of their own do that.
+/// What it must not do: follow a stream to its end, which never comes; suites of their own do that. And it always comes with
+/// the global key, whatever that is by then: it makes it anew as well.
 const HOOKS: &str = r#"
+import os
 import schemathesis
+
+key = os.environ["HOLDFAST_KEY"]
 
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
+    case.query = {name: value for name, value in (case.query or {}).items() if name != "apikey"}
     if case.operation.path in ("/v3/events", "/v3/logs"):
-        case.query = {**(case.query or {}), "follow": "0"}
+        case.query["follow"] = "0"
+    case.headers = {name: value for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
+    case.headers["Authorization"] = f"Bearer {key}"
+
+@schemathesis.hook
+def after_call(ctx, case, response):
+    global key
+    with open("calls.txt", "a") as calls:
+        calls.write(f"{response.status_code} {case.operation.label}\n")
+    if response.status_code == 200 and case.operation.path == "/v3/keys/rotate" and response.json()["service"] is None:
+        key = response.json()["key"]
 
 # Bytes are bytes.
 schemathesis.serializer.alias("application/x-tar", "application/octet-stream")
@@ -37,44 +50,8 @@ not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 
 fn release() -> Release {
     let image = |n: u32| format!("registry.example.com/v2/{n:032x}@sha256:{n:064x}");
-    Release::new("one").service("db", Service::new(&image(1))).service("main", Service::new(&image(2))).volume("data")
-}
-
-/// Passes a port of this machine on to a socket.
-fn forward(socket: PathBuf) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for from in listener.incoming().map_while(Result::ok) {
-            let Ok(to) = UnixStream::connect(&socket) else { continue };
-            let back = (to.try_clone().unwrap(), from.try_clone().unwrap());
-            std::thread::spawn(move || copy(from, to));
-            std::thread::spawn(move || copy(back.0, back.1));
-        }
-    });
-    port
-}
-
-/// Copies until one side ends, and ends the other.
-fn copy<R: Read, W: Write + Close>(mut from: R, mut to: W) {
-    let _ = std::io::copy(&mut from, &mut to);
-    to.close();
-}
-
-trait Close {
-    fn close(&self);
-}
-
-impl Close for TcpStream {
-    fn close(&self) {
-        let _ = self.shutdown(std::net::Shutdown::Write);
-    }
-}
-
-impl Close for UnixStream {
-    fn close(&self) {
-        let _ = self.shutdown(std::net::Shutdown::Write);
-    }
+    let main = Service::new(&image(2)).label("io.balena.features.supervisor-api", "1");
+    Release::new("one").service("db", Service::new(&image(1))).service("main", main).volume("data")
 }
 
 /// The client, installed in a folder of its own beside what is built; `None` where that cannot be.
@@ -102,28 +79,52 @@ fn whatever_the_document_allows_is_answered_as_it_says() {
     let cloud = Cloud::of(&device);
     let app = App::new();
     cloud.want(&[(&app, &release())]);
-    device.join(&cloud);
+    let port = free_port();
+    let tcp = device.join_with_port_of(&cloud, port);
     cloud.wait_settled(&app, &release());
-    let url = format!("http://127.0.0.1:{}", forward(device.path("agent.sock")));
+    wait_for("the API over TCP", || tcp.ask("GET", "/ping", "", "").map_err(|error| error.to_string()));
+    let url = format!("http://127.0.0.1:{port}");
+    std::fs::write(device.path("openapi.json"), device.get("/v3/openapi.json").body).unwrap();
     std::fs::write(device.path("hooks.py"), HOOKS).unwrap();
     std::fs::write(device.path("schemathesis.toml"), CONFIGURATION).unwrap();
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance";
     let examples = if support::long_run() { "300" } else { "25" };
     let output = Command::new(program)
         .args(["--config-file", "schemathesis.toml", "run"])
-        .arg(format!("{url}/v3/openapi.json"))
+        // From a file: what it fetches a document from it does not try.
+        .arg("openapi.json")
         .args(["--url", &url, "--checks", checks, "--max-examples", examples, "--seed", "7", "--no-color"])
         .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "40", "--generation-deterministic"])
         .current_dir(device.path(""))
         .env("SCHEMATHESIS_HOOKS", "hooks")
+        .env("HOLDFAST_KEY", device.api_key(None))
         .env("PYTHONPATH", device.path(""))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    is_all_asked_for(&device, &std::fs::read_to_string(device.path("calls.txt")).unwrap());
     assert_eq!(device.get("/ping").text(), "OK", "the agent still runs");
     assert!(!device.log().contains("panicked"), "nothing panicked");
+}
+
+/// Whether every operation was asked for, none of them in vain: a key that is refused would make all that follows worthless.
+fn is_all_asked_for(device: &Device, calls: &str) {
+    let mut by_operation: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+    for (status, operation) in calls.lines().filter_map(|line| line.split_once(' ')) {
+        *by_operation.entry(operation).or_default().entry(status).or_default() += 1;
+    }
+    by_operation.iter().for_each(|(operation, statuses)| println!("{operation}: {statuses:?}"));
+    let document = device.get("/v3/openapi.json").json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let operation = format!("{} {path}", method.to_uppercase());
+            let statuses = by_operation.get(operation.as_str()).unwrap_or_else(|| panic!("{operation} was never asked for"));
+            assert!(!statuses.contains_key("401"), "{operation}: {statuses:?}");
+        }
+    }
+    assert!(by_operation["POST /v3/keys/rotate"].contains_key("200"), "the key was made anew");
 }
 
 #[test]
@@ -135,7 +136,18 @@ fn the_document_is_served_and_names_every_path() {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     println!("{} paths, {} schemas", paths.len(), document["components"]["schemas"].as_object().unwrap().len());
-    for path in ["/v3/status", "/v3/events", "/v3/logs", "/v3/volumes/{name}/archive"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/v3/agent/update",
+        "/v3/diagnose",
+        "/v3/keys/rotate",
+        "/v3/stats",
+        "/v3/status",
+        "/v3/events",
+        "/v3/logs",
+        "/v3/volumes/{name}/archive",
+    ] {
         assert!(paths.contains_key(path), "{path}");
     }
 }

@@ -226,10 +226,11 @@ impl Device {
 
     /// Gives a command the device's environment.
     pub fn equip(&self, command: &mut Command) {
-        command.env_clear().envs(&self.environment);
+        command.env_clear();
         for name in ["PATH", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        command.envs(&self.environment);
     }
 
     /// The agent's process id.

@@ -24,6 +24,7 @@ pub(super) static ROUTES: [Route; 3] = [
 
 /// What `/v3/keys` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeyList {
     /// Every key, the global one first.
     pub keys: Vec<KeyRow>,
@@ -33,6 +34,7 @@ read_by_field!(KeyList { keys });
 
 /// One key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeyRow {
     /// Numeric id of the app whose service has it; `None` for the global one.
     pub app_id: Option<u64>,
@@ -99,7 +101,12 @@ async fn rotate(call: Call) -> Outcome {
             Some(number.ok_or_else(|| Refusal::bad(format!("app: {app} is not the number of an app")))?)
         }
     };
-    let owner = named(&call.state.view(), app, fields.text("service"))?;
+    let service = match fields.get("service") {
+        None | Some(Value::Null) => None,
+        // Another kind of value is not to be taken for none, and the global key not for what was meant.
+        Some(service) => Some(service.as_str().ok_or_else(|| Refusal::bad("service is not a text"))?.to_owned()),
+    };
+    let owner = named(&call.state.view(), app, service)?;
     let key = renew(&call, owner.clone()).await?;
     let (app, service) = owner.unzip();
     json(&value!({ "app_id": app, "service": service, "key": key }))

@@ -29,6 +29,8 @@ mod statistics;
 
 pub use book::{Book, Keeping, Latest, MachineLatest, Service};
 pub use column::{BLOCK, COLUMNS, CPU, Column, Columns, Fold, HEALTH, LOOKS, MEMORY, NETWORK, RESTARTS, Row, Unit};
+#[cfg(test)]
+pub(crate) use column::{CONTAINER, MACHINE};
 pub use sampler::{Sampler, Surroundings};
 pub use series::{MOST_POINTS, Points, Series};
 pub use statistics::Statistics;

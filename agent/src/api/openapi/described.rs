@@ -1,19 +1,21 @@
-//! What there is to say of each route of `/v3` that its types do not say.
+//! What there is to say of each route that is ours alone and that its types do not say.
 
 use super::super::events::EventList;
+use super::super::keys::KeyList;
 use super::super::logs::LogRow;
 use super::super::transfer::{Copied, Restored};
 use super::super::{DatabaseAnswer, History, LockList, PlanAnswer, Status, VolumeList};
+use super::by_hand;
 use super::document::{Operation, get, get_stream, post, put};
 use crate::store::Done;
 
 /// A target document, as the cloud sends it.
 const TARGET: &str = "A target state document (version 3), as the cloud sends it";
 
-/// Every route of `/v3`. Statuses that follow from the route itself — no key, a body that is too large, an agent that has no
+/// Every route of `/v3`, the page and the metrics. Statuses that follow from the route itself — no key, a body that is too large, an agent that has no
 /// time — are added by `document`.
 pub(super) fn operations() -> Vec<Operation> {
-    [state(), events_and_logs(), database(), volumes()].into_iter().flatten().collect()
+    [state(), figures(), events_and_logs(), keys_and_agent(), database(), volumes()].into_iter().flatten().collect()
 }
 
 fn state() -> Vec<Operation> {
@@ -29,6 +31,48 @@ fn state() -> Vec<Operation> {
             .refuses(404, "No target was ever stored"),
         get("/v3/target/history", "Past targets and what was reached, newest first").answers::<History>(),
         get("/v3/locks", "Update locks: who holds them, since when, and what waits for them").answers::<LockList>(),
+    ]
+}
+
+fn figures() -> Vec<Operation> {
+    vec![
+        get("/v3/stats", "What the machine and its containers used, now and over time")
+            .query("what", "string", "A list of `latest`, `average`, `range` and `top`; all but `range` unless given")
+            .query("hours", "number", "How far back, to `to`; 24 unless given")
+            .query("from", "number", "The beginning, milliseconds since 1970, instead of `hours`")
+            .query("to", "number", "The end, milliseconds since 1970; now unless given")
+            .query("step", "number", "Seconds between the points of a range")
+            .query("service", "string", "Only services of this name")
+            .query("app", "integer", "Only services of the app with this number")
+            .answers_as(by_hand::stats())
+            .refuses(400, "A parameter makes no sense, or the time asked for is empty")
+            .refuses(404, "There are no figures of such a service"),
+        get("/v3/diagnose", "The checks of `holdfast diagnose`, run now").answers_as(by_hand::diagnosis()),
+        get_stream("/metrics", "The agent, the machine and the containers in Prometheus' text format", "text/plain"),
+        get_stream("/", "The page of the device", "text/html"),
+    ]
+}
+
+fn keys_and_agent() -> Vec<Operation> {
+    vec![
+        get("/v3/keys", "The keys of the API and what they reach")
+            .query("show", "boolean", "The keys themselves as well")
+            .answers::<KeyList>(),
+        post("/v3/keys/rotate", "A new key in the place of the global one or of a service's; the old one counts no more")
+            .takes_fields(by_hand::which_key(), false)
+            .answers_as(by_hand::new_key())
+            .refuses(400, "It is not clear whose key is meant")
+            .refuses(404, "There is no such key"),
+        get("/v3/agent", "Which version of the agent runs, which are kept, and what became of the last update")
+            .answers_as(by_hand::agent()),
+        post("/v3/agent/update", "Begins to install another version of the agent")
+            .takes_fields(by_hand::wanted_agent(), true)
+            .begins(by_hand::accepted(), "It is begun; `/v3/agent` tells how it goes")
+            .refuses(400, "It is not clear which version is meant")
+            .refuses(409, "The agent is being replaced already"),
+        post("/v3/agent/check", "Looks at once whether another version of the agent is wanted")
+            .begins(by_hand::accepted(), "It looks; `/v3/agent` tells what comes of it")
+            .refuses(409, "The agent is being replaced already"),
     ]
 }
 

@@ -15,6 +15,14 @@ use super::described::operations;
 /// Writes a type's schema.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+/// What an answer is.
+enum Answered {
+    /// This type.
+    Type(SchemaOf),
+    /// What no type stands for.
+    Written(Value),
+}
+
 /// One route, described.
 pub(super) struct Operation {
     method: Method,
@@ -22,7 +30,9 @@ pub(super) struct Operation {
     summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
-    answer: Option<SchemaOf>,
+    answer: Option<Answered>,
+    /// The status where all is well, and what it says then.
+    success: (u16, &'static str),
     /// What else it answers with: a stream of this type.
     stream: Option<&'static str>,
     line: Option<SchemaOf>,
@@ -42,6 +52,7 @@ fn operation(method: Method, path: &'static str, summary: &'static str) -> Opera
         parameters: parameters.collect(),
         body: None,
         answer: None,
+        success: (200, "It is so"),
         stream: None,
         line: None,
         headers: Map::new(),
@@ -69,16 +80,25 @@ pub(super) fn get_stream(path: &'static str, summary: &'static str, content: &'s
 impl Operation {
     /// What it answers.
     pub fn answers<T: JsonSchema>(mut self) -> Operation {
-        self.answer = Some(|schemas| schemas.subschema_for::<T>());
+        self.answer = Some(Answered::Type(|schemas| schemas.subschema_for::<T>()));
         self
     }
 
     /// A JSON object that no type stands for.
-    pub fn answers_any(mut self, what: &'static str) -> Operation {
-        // A function pointer holds nothing: the words go beside it.
-        self.headers.insert(String::new(), what.into());
-        self.answer = Some(|_| Schema::try_from(json!({ "type": "object" })).expect("it is an object"));
+    pub fn answers_any(self, what: &'static str) -> Operation {
+        Operation { success: (200, what), ..self.answers_as(json!({ "type": "object" })) }
+    }
+
+    /// What is written by hand, and so is this.
+    pub fn answers_as(mut self, schema: Value) -> Operation {
+        self.answer = Some(Answered::Written(schema));
         self
+    }
+
+    /// It answers before it is done.
+    pub fn begins(mut self, schema: Value, what: &'static str) -> Operation {
+        self.success = (202, what);
+        self.answers_as(schema)
     }
 
     /// One line of its stream.
@@ -108,6 +128,12 @@ impl Operation {
 
     pub fn takes(self, content: &str, what: &str) -> Operation {
         self.takes_as(content, what, json!({ "type": "string", "contentMediaType": content }))
+    }
+
+    /// A small body of its own kind; without `needed` it may be left out.
+    pub fn takes_fields(mut self, schema: Value, needed: bool) -> Operation {
+        self.body = Some(json!({ "required": needed, "content": { "application/json": { "schema": schema } } }));
+        self
     }
 
     fn takes_as(mut self, content: &str, what: &str, schema: Value) -> Operation {
@@ -155,7 +181,7 @@ impl Operation {
             let content = json!({ "application/json": { "schema": failure } });
             responses.insert(status.to_string(), json!({ "description": when, "content": content }));
         }
-        responses.insert("200".to_owned(), self.success(schemas));
+        responses.insert(self.success.0.to_string(), self.success(schemas));
         let mut operation = json!({ "summary": self.summary, "responses": responses });
         if !self.parameters.is_empty() {
             operation["parameters"] = self.parameters.into();
@@ -170,16 +196,20 @@ impl Operation {
     }
 
     fn success(&mut self, schemas: &mut SchemaGenerator) -> Value {
-        let what = self.headers.remove("").unwrap_or_else(|| "It is so".into());
         let mut content = Map::new();
-        if let Some(schema) = self.answer {
-            content.insert("application/json".to_owned(), json!({ "schema": schema(schemas) }));
+        let schema = match self.answer.take() {
+            None => None,
+            Some(Answered::Type(schema)) => Some(json!({ "schema": schema(schemas) })),
+            Some(Answered::Written(schema)) => Some(json!({ "schema": schema })),
+        };
+        if let Some(schema) = schema {
+            content.insert("application/json".to_owned(), schema);
         }
         if let Some(stream) = self.stream {
             let line = self.line.map(|line| json!({ "x-line": line(schemas) }));
             content.insert(stream.to_owned(), line.unwrap_or_else(|| json!({})));
         }
-        let mut success = json!({ "description": what, "content": content });
+        let mut success = json!({ "description": self.success.1, "content": content });
         if !self.headers.is_empty() {
             success["headers"] = self.headers.clone().into();
         }
@@ -212,7 +242,7 @@ fn document() -> Value {
         "info": {
             "title": "holdfast, the local API",
             "version": "3",
-            "description": "Version 3 of the local API of a device. It is served on a unix socket, where who can open the socket may \
+            "description": "Version 3 of the local API of a device, its page and its metrics. It is served on a unix socket, where who can open the socket may \
                 act, and over TCP, where a key is asked for. Versions 1 and 2 are those of balena-supervisor.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -243,7 +273,7 @@ fn every_route_of_version_3_is_described_and_nothing_else() {
 }
 
 fn is_ours(path: &str) -> bool {
-    path.starts_with("/v3/")
+    path.starts_with("/v3/") || ["/", "/metrics"].contains(&path)
 }
 
 #[test]

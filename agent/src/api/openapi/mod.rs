@@ -6,8 +6,10 @@
 //! `HOLDFAST_WRITE_OPENAPI=1` it writes it. The build packs the file; it is unpacked for whoever asks.
 //!
 //! A new route of `/v3` needs a line in `described`, and `#[cfg_attr(test, derive(schemars::JsonSchema))]` on what it
-//! answers; a test names the routes that have none.
+//! answers, or a schema in `by_hand`; a test names the routes that have none.
 
+#[cfg(test)]
+mod by_hand;
 #[cfg(test)]
 mod described;
 #[cfg(test)]

@@ -276,6 +276,7 @@ async fn keys_are_listed_without_themselves_and_made_anew() {
     );
     assert_eq!(tcp.post("/v3/keys/rotate", GLOBAL, "{\"service\":\"nobody\"}").await, 404);
     assert_eq!(tcp.post("/v3/keys/rotate", GLOBAL, "{\"app\":5}").await, 400);
+    assert_eq!(tcp.post("/v3/keys/rotate", GLOBAL, "{\"service\":5}").await, 400, "not the global one instead");
     assert_eq!(tcp.post("/v3/keys/rotate", MAIN, "{}").await, 401);
 }
 
