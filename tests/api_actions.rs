@@ -244,12 +244,13 @@ fn an_app_of_one_container_has_paths_of_its_own() {
     assert_eq!(site.device.get("/v2/containerId?serviceName=main").json()["containerId"], json!(before[0].id));
     let none = site.device.get("/v2/containerId?service=none");
     assert_eq!((none.status, none.json()["message"].clone()), (503, json!("Could not find service with that name")));
-    let state = site.device.get(&format!("/v2/applications/{}/state", site.app.id)).json();
-    let services = state["local"][site.app.id.to_string()]["services"].as_object().unwrap();
-    assert_eq!(
-        (state["commit"].clone(), services.values().next().unwrap()["status"].clone()),
-        (json!(only.commit), json!("Running"))
-    );
+    // The loop shows it as running from its next look at the engine on.
+    wait_for("the state to say what runs", || {
+        let state = site.device.get(&format!("/v2/applications/{}/state", site.app.id)).json();
+        let services = state["local"][site.app.id.to_string()]["services"].as_object().cloned().unwrap_or_default();
+        let runs = services.values().next().is_some_and(|service| service["status"] == "Running");
+        check(state["commit"] == only.commit.as_str() && runs, state)
+    });
 }
 
 #[test]
