@@ -108,7 +108,9 @@ fn the_sqlite3_command_line_agrees_while_the_agent_runs() {
     assert_eq!(site.sqlite3("SELECT settled_commit, app_id FROM app"), format!("{second}|{}\n", site.app.id));
     assert_eq!(site.sqlite3("SELECT volume FROM volume"), "data\n");
     assert_eq!(site.sqlite3("SELECT kind FROM snapshot ORDER BY id"), "target\ncurrent\ntarget\ncurrent\n");
-    let scopes = site.sqlite3("SELECT service, scopes FROM api_key");
+    // The global key belongs to no service.
+    assert_eq!(site.sqlite3("SELECT scopes FROM api_key WHERE service IS NULL"), "[{\"type\":\"global\"}]\n");
+    let scopes = site.sqlite3("SELECT service, scopes FROM api_key WHERE service IS NOT NULL");
     assert_eq!(scopes, format!("main|[{{\"type\":\"app\",\"appId\":{}}}]\n", site.app.id));
     assert_eq!(site.sqlite3("SELECT count(*) > 0 FROM event WHERE text LIKE 'Installing service%'"), "1\n");
     // The agent went on all the while.
