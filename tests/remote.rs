@@ -259,8 +259,12 @@ fn volumes_come_and_go_through_it() {
         &containers[0].id,
         &["sh", "-c", "dd if=/dev/urandom of=/data/noise bs=1M count=20 2>/dev/null; echo kept > /data/file"],
     );
-    let sum =
-        || engine.exec_ok(&site.engine.wait_running(&site.app, &release.commit, &["db"])[0].id, &["sha256sum", "/data/noise"]);
+    let sum = || {
+        engine.exec_ok(
+            &site.engine.wait_running(&site.app, &release.commit, &["db"])[0].id,
+            &["/bin/busybox", "sha256sum", "/data/noise"],
+        )
+    };
     let before = sum();
 
     let lock = site.device.lock_dir(&site.app, "db").join("updates.lock");
