@@ -19,15 +19,16 @@ use crate::contract;
 use crate::current::Container;
 use crate::memory::{Remember, Settled};
 use crate::policy::Gate;
-use crate::target::{App, RefusedApp, Release, Strategy};
+use crate::target::{App, AppId, RefusedApp, Release, Strategy};
 
 /// An app whose target is refused is left exactly as it is.
 pub(super) fn refused(draft: &mut Draft<'_>, uuid: &str, app: &RefusedApp) {
     let name = app.name.as_deref().unwrap_or(uuid);
     let offences = app.offences.iter().map(ToString::to_string).collect();
     draft.note(name, None, Reason::Refused { offences });
-    // Locks that were taken for something that is over by now.
-    if let Some(id) = app.id.filter(|id| !draft.is_frozen(*id) && !draft.is_at_work_on(*id)) {
+    // Locks that were taken for something that is over by now. An order that brings the app back gives them back itself.
+    let is_over = |id: &AppId| !draft.is_frozen(*id) && !draft.is_at_work_on(*id) && !draft.input.memory.orders.contains_key(id);
+    if let Some(id) = app.id.filter(is_over) {
         locking::release(draft, Some(name), id);
     }
 }

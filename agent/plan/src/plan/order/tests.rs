@@ -11,7 +11,7 @@ use crate::memory::{Failure, Memory};
 use crate::order::{ORDER_LIMIT_MS, Order, Stage, Task};
 use crate::plan::{Action, Input, OrderVerdict, Plan, Reason, plan};
 use crate::policy::{Force, Now, Policy};
-use crate::target::{DeviceTarget, parse};
+use crate::target::{DeviceTarget, RefusedApp, parse};
 
 const DEVICE: &str = "00112233445566778899aabbccddeeff";
 const APP: &str = "aabbccddeeff00112233445566778899";
@@ -316,6 +316,19 @@ fn nothing_is_removed_that_nothing_would_make_again() {
     let mut device = Device::settled();
     device.current.engine.containers.clear();
     refused(&mut device, Task::Restart(None), "not installed");
+}
+
+#[test]
+fn a_refused_app_comes_back_under_its_locks() {
+    let mut device = Device::settled();
+    let app = device.target.apps.remove(APP).unwrap();
+    let refused = RefusedApp { id: Some(1), name: Some(app.name), commit: None, offences: Vec::new() };
+    device.target.refused.insert(APP.into(), refused);
+    let taken = device.done(Task::Restart(None));
+    assert_eq!(device.up(), ["db", "web"]);
+    let last_made = taken.iter().rposition(|action| matches!(action, Action::Create { .. })).unwrap();
+    let given_back = taken.iter().position(|action| matches!(action, Action::ReleaseLock { .. })).unwrap();
+    assert!(last_made < given_back && device.no_lock_is_ours(), "{taken:?}");
 }
 
 #[test]
