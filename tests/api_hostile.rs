@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use noise::Noise;
 use serde_json::json;
-use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, pss_mib, request_text, wait_for};
+use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, own_mib, request_text, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 /// More memory than before that a build with all its checks may take for good, MiB. What a device runs takes less.
@@ -50,7 +50,7 @@ impl Victim {
     }
 
     fn pss(&self) -> f64 {
-        pss_mib(self.device.pid())
+        own_mib(self.device.pid())
     }
 
     /// It answers on both ways, and nothing in it has panicked.
@@ -77,7 +77,7 @@ impl Victim {
             if now < before + GROWTH_MIB { Ok(now) } else { Err(format!("{now:.1} MiB, {before:.1} before")) }
         });
         println!(
-            "{what}: {:.1} s; PSS {before:.2} MiB before, {peak:.2} at most, {after:.2} after; rounds: {quiet} before, {busy} meanwhile",
+            "{what}: {:.1} s; own memory {before:.2} MiB before, {peak:.2} at most, {after:.2} after; rounds: {quiet} before, {busy} meanwhile",
             lasted.as_secs_f64()
         );
         assert!(peak < before + PEAK_MIB, "memory is bounded");
@@ -92,7 +92,7 @@ impl Victim {
             let watch = scope.spawn(move || {
                 let mut most = 0f64;
                 while !done.load(Ordering::Relaxed) {
-                    most = most.max(pss_mib(pid));
+                    most = most.max(own_mib(pid));
                     // A look with nothing to do: one round. A full queue is an answer too.
                     let _ = socket.ask("POST", "/v1/update", "", &json!({ "force": true }).to_string());
                     std::thread::sleep(Duration::from_millis(100));

@@ -37,6 +37,13 @@ pub fn pss_mib(pid: u32) -> f64 {
     line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
 }
 
+/// What is a process's own of its memory, MiB. Its share of the program file changes as others that run the same come and go.
+pub fn own_mib(pid: u32) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the kernel adds up");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).expect("what is its own is among it");
+    line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
+}
+
 /// A device. Dropping it kills its agent and, when the test failed, prints the agent's log.
 pub struct Device {
     pub uuid: String,

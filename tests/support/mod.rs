@@ -37,7 +37,7 @@ pub use browser::{Browser, forward};
 pub use bus::Bus;
 pub use cloud::Cloud;
 pub use containers::{Container, ids};
-pub use device::{Answer, Device, binary, pss_mib};
+pub use device::{Answer, Device, binary, own_mib, pss_mib};
 pub use engine::{Engine, seconds_now};
 pub use files::Files;
 pub use flashed::{Cut, FLEET_KEY, Flashed};
