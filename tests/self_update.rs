@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "self_update/signature.rs"]
+mod signature;
 mod support;
 
 use std::path::Path;
@@ -12,7 +14,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Container, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots};
+use support::{
+    Answer, Container, Device, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
+};
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";
@@ -42,7 +46,13 @@ fn sha256(bytes: &[u8]) -> String {
 
 impl<'e> Ground<'e> {
     fn settled(engine: &'e Engine) -> Ground<'e> {
+        Ground::settled_as(engine, |_| {})
+    }
+
+    /// The same of a device that is prepared first.
+    fn settled_as(engine: &'e Engine, prepare: impl FnOnce(&mut Device)) -> Ground<'e> {
         let mut site = Site::on(engine);
+        prepare(&mut site.device);
         let own = site.device.path("holdfast");
         stripped(Path::new(&binary()), &own);
         site.device.change_agent(&own);
@@ -74,6 +84,11 @@ impl<'e> Ground<'e> {
 
     fn until<T>(&mut self, what: &str, look: impl FnMut(&support::Device) -> Result<T, String>) -> T {
         self.service.until(&mut self.site.device, what, look)
+    }
+
+    /// Runs a command that may have the agent started anew.
+    fn command(&mut self, arguments: &[&str]) -> Answer {
+        self.service.command(&mut self.site.device, arguments)
     }
 
     /// Waits until this version is kept and runs.
@@ -232,7 +247,7 @@ fn what_is_not_what_it_should_be_is_not_installed() {
     assert!(refused.code == 1 && refused.stderr.contains("its SHA-256 is"), "{refused:?}");
     // By hand, through the agent, and right.
     ground.site.want(&ground.release);
-    let taken = ground.site.device.command(&["self-update", file.to_str().unwrap()]);
+    let taken = ground.command(&["self-update", file.to_str().unwrap()]);
     assert!(taken.code == 0 && taken.stdout.contains("on trial"), "{taken:?}");
     let first = sha256(&ground.good(2));
     ground.wait_kept(&first);
