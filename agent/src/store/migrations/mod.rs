@@ -41,6 +41,12 @@ const STEPS: &[Migration] = &[
         up: include_str!("003-event-topic/up.sql"),
         down: include_str!("003-event-topic/down.sql"),
     },
+    Migration {
+        version: 4,
+        name: "target-in-force",
+        up: include_str!("004-target-in-force/up.sql"),
+        down: include_str!("004-target-in-force/down.sql"),
+    },
 ];
 
 /// Stands in every database whose schema this agent made, whatever its header says.
