@@ -9,7 +9,7 @@
 mod signature;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,9 @@ use support::{
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";
+
+/// So many devices are interrupted side by side for each kind of version: most of the time somebody is waited for.
+const SIDE_BY_SIDE: usize = 2;
 
 /// A device that settled with the image's own agent, started by the launcher.
 struct Ground<'e> {
@@ -275,27 +278,19 @@ fn what_is_not_what_it_should_be_is_not_installed() {
 fn the_power_is_cut_at_every_step() {
     let Some(engine) = Engine::shared() else { return };
     let (begin, next) = (Instant::now(), next_agent());
-    let mut ground = Ground::settled(&engine);
-    let mut points = [Vec::new(), Vec::new()];
-    for (kind, points) in points.iter_mut().enumerate() {
-        for step in 0.. {
-            let number = 1000 * (kind + 1) + step;
-            let name = format!("version-{number}");
-            ground.cut_at(step);
-            if kind == 0 {
-                let sum = ground.want(&name, ground.good(number));
-                ground.wait_kept(&sum);
-            } else {
-                let sum = ground.want(&name, migrates_and_ends(number, &next));
-                ground.wait_failed(&sum);
-            }
-            ground.works();
-            match ground.was_cut() {
-                Some(at) => points.push(at),
-                None => break,
-            }
+    let points = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2 * SIDE_BY_SIDE)
+            .map(|number| {
+                let (kind, first, engine, next) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE, &engine, &next);
+                (kind, scope.spawn(move || interrupted(engine, (kind == 1).then_some(next), first)))
+            })
+            .collect();
+        let mut points = [Vec::new(), Vec::new()];
+        for (kind, worker) in workers {
+            points[kind].extend(worker.join().expect("what it says went wrong"));
         }
-    }
+        points
+    });
     for (kind, points) in ["a good version", "one that brings the schema forward and fails"].iter().zip(&points) {
         println!("{kind}: cut at {} points: {}", points.len(), points.join(", "));
     }
@@ -306,6 +301,30 @@ fn the_power_is_cut_at_every_step() {
         begin.elapsed().as_secs_f32()
     );
     assert!(points[0].len() >= 10 && points[1].len() >= 14, "{points:?}");
+}
+
+/// Cuts the power of one device at every so-many-th point from the `first` on until there are no more, each time with another
+/// version: a good one, or one that has `failing` bring the schema forward. Says at which.
+fn interrupted(engine: &Engine, failing: Option<&PathBuf>, first: usize) -> Vec<String> {
+    let mut ground = Ground::settled(engine);
+    let mut points = Vec::new();
+    for step in (first..).step_by(SIDE_BY_SIDE) {
+        let name = format!("version-{step}");
+        ground.cut_at(step);
+        if let Some(next) = failing {
+            let sum = ground.want(&name, migrates_and_ends(step, next));
+            ground.wait_failed(&sum);
+        } else {
+            let sum = ground.want(&name, ground.good(step));
+            ground.wait_kept(&sum);
+        }
+        ground.works();
+        match ground.was_cut() {
+            Some(at) => points.push(at),
+            None => break,
+        }
+    }
+    points
 }
 
 impl Ground<'_> {
