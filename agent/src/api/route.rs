@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -12,9 +11,6 @@ use super::answer::{Outcome, Refusal};
 use super::body::{Fields, unescape};
 use super::caller::Caller;
 use crate::store::KeyOwner;
-
-/// More than an order may take, so that its end is told.
-const SLOW_LIMIT: Duration = Duration::from_secs(15 * 60 + 20);
 
 /// What a route expects as a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,29 +78,29 @@ pub(super) struct Route {
     pub access: Access,
     pub body: BodyKind,
     pub handler: fn(Call) -> Running,
-    /// How long it may take, where that is more than for others.
-    pub limit: Option<Duration>,
+    /// Whether it answers once something is done, and may take as long as that does.
+    pub slow: bool,
 }
 
 impl Route {
     /// One that reads.
     pub const fn get(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::GET, path, access, body: BodyKind::None, handler, limit: None }
+        Route { method: Method::GET, path, access, body: BodyKind::None, handler, slow: false }
     }
 
     /// One that acts, with a few fields.
     pub const fn post(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, limit: None }
+        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, slow: false }
     }
 
     /// One that acts and answers once that is done: as long as a connection may last in balena's API (protocol §17.1).
     pub const fn slow(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, limit: Some(SLOW_LIMIT) }
+        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, slow: true }
     }
 
     /// One that changes what is there, with a few fields.
     pub const fn patch(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::PATCH, path, access, body: BodyKind::Small, handler, limit: None }
+        Route { method: Method::PATCH, path, access, body: BodyKind::Small, handler, slow: false }
     }
 
     /// What stands in the places of the path's parameters; `None` when it is not this route's path.

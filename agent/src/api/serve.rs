@@ -21,6 +21,7 @@ use super::connections::{Connections, Presence};
 use super::stall::{Duplex, WriteStall};
 use super::table::{Service, answer};
 use super::{ApiState, Socket};
+use crate::settings::CloudSettings;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// For the whole of a request, from its headers to its answer.
     pub answer_time: Duration,
+    /// The same where the answer is that something is done.
+    pub slow_time: Duration,
     /// Without a single byte of the answer being taken.
     pub write_stall: Duration,
     /// Bytes of a request's line and headers.
@@ -49,10 +52,25 @@ impl Default for Limits {
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(15),
             answer_time: Duration::from_secs(30),
+            slow_time: Limits::slow_time(CloudSettings::default().api_timeout),
             write_stall: Duration::from_secs(20),
             header_bytes: 16 * 1024,
             drain_time: Duration::from_secs(2),
         }
+    }
+}
+
+/// An order that takes all the time there is ends a little before its answer is given up, so that its end is told.
+const TO_TELL: Duration = Duration::from_secs(20);
+
+impl Limits {
+    /// The usual ones of a device with this `apiTimeout`, which says how long a connection may wait (protocol §17.1).
+    pub fn of(api_timeout: Duration) -> Limits {
+        Limits { slow_time: Limits::slow_time(api_timeout), ..Limits::default() }
+    }
+
+    fn slow_time(api_timeout: Duration) -> Duration {
+        api_timeout + TO_TELL
     }
 }
 

@@ -104,10 +104,10 @@ async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: 
     if !(route.admits(&asker.caller) || asker.looks_on && route.access == Access::Look) {
         return not_admitted(route, &asker.caller).unwrap_or_else(Refusal::into_answer);
     }
-    let limit = route.limit.unwrap_or(service.limits.answer_time);
+    let limit = if route.slow { service.limits.slow_time } else { service.limits.answer_time };
     let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request, (route, parameters))).await;
     let outcome = outcome.unwrap_or_else(|_| {
-        let rest = if route.limit.is_some() { "what was asked for goes on" } else { "nothing is left running" };
+        let rest = if route.slow { "what was asked for goes on" } else { "nothing is left running" };
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; {rest}", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)

@@ -82,11 +82,19 @@ pub async fn obtain(ground: &Ground, job: &Job, free: Slot) -> Result<Candidate,
         None => {
             bring(ground, job, key.is_some()).await?;
             point("the binary is there");
-            new
+            new.clone()
         }
     };
     let job = job.clone();
-    aside(move || judge(path, &job, key)).await?
+    aside(move || {
+        let judged = judge(&path, &job, key);
+        // What is not right is no beginning for the next attempt; in a slot it is what may be gone back to.
+        if judged.is_err() && path == new {
+            let _ = fs::remove_file(&new);
+        }
+        judged
+    })
+    .await?
 }
 
 async fn bring(ground: &Ground, job: &Job, signed: bool) -> Result<(), SlotError> {
@@ -126,27 +134,19 @@ fn copy(file: &Path, new: &Path) -> Result<(), SlotError> {
     })
 }
 
-/// Examines a file that lies beside the slots.
-fn judge(path: PathBuf, job: &Job, key: Option<PublicKey>) -> Result<Candidate, SlotError> {
-    let examined = || {
-        let sha256 = file_sha256(&path).map_err(SlotError::io(&path, "it cannot be read"))?;
-        if let Some(expected) = job.sha256.as_ref().filter(|expected| **expected != sha256) {
-            return Err(SlotError::of(
-                &job.source.to_string(),
-                format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed"),
-            ));
-        }
-        if let Some(key) = key {
-            key.check(&path, job.signature.as_deref())?;
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(SlotError::io(&path, "its mode cannot be set"))?;
-        let version = examine::version(&path)?;
-        Ok(Candidate { path: path.clone(), sha256, version })
-    };
-    // What is not right is no beginning for the next attempt either.
-    examined().inspect_err(|_| {
-        let _ = fs::remove_file(&path);
-    })
+/// Examines a file that lies beside the slots, or in the free one.
+fn judge(path: &Path, job: &Job, key: Option<PublicKey>) -> Result<Candidate, SlotError> {
+    let sha256 = file_sha256(path).map_err(SlotError::io(path, "it cannot be read"))?;
+    let name = job.source.to_string();
+    if let Some(expected) = job.sha256.as_ref().filter(|expected| **expected != sha256) {
+        return Err(SlotError::of(&name, format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed")));
+    }
+    if let Some(key) = key {
+        key.check(&name, path, job.signature.as_deref())?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(SlotError::io(path, "its mode cannot be set"))?;
+    let version = examine::version(path)?;
+    Ok(Candidate { path: path.to_owned(), sha256, version })
 }
 
 /// Puts a version into the free slot. What lay there is given up first, so that nothing points to it any more.
@@ -289,6 +289,20 @@ mod tests {
         let plain = Job { source: Source::Url("http://127.0.0.1:9/h".into()), ..job(&file, None) };
         assert!(obtain(&ground, &plain, Slot::A).await.unwrap_err().message.contains("--sha256"));
         assert!(!ground.folder.new_binary().exists() && !ground.folder.binary(Slot::A).exists());
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_a_slot_stays_there_when_it_is_refused() {
+        let (data, mut ground) = ground();
+        ground.folder.make().unwrap();
+        let slot = ground.folder.binary(Slot::B);
+        fs::write(&slot, AGENT).unwrap();
+        let (key, sum) = (data.path().join("update.pub"), file_sha256(&slot).unwrap());
+        fs::write(&key, "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
+        ground.key = Some(key);
+        let refused = obtain(&ground, &job(Path::new("/nowhere"), Some(&sum)), Slot::B).await.unwrap_err();
+        assert!(refused.to_string().starts_with("/nowhere: it has no signature"), "{refused}");
+        assert_eq!(fs::read_to_string(&slot).unwrap(), AGENT);
     }
 
     #[test]

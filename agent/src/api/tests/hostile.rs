@@ -13,6 +13,16 @@ fn impatient() -> Given {
     Given { limits, ..Given::default() }
 }
 
+#[tokio::test]
+async fn an_order_is_waited_for_as_long_as_config_json_says() {
+    let limits = Limits::of(Duration::from_secs(60));
+    assert_eq!(limits.slow_time, Duration::from_secs(80), "with time to tell what became of it");
+    let limits = Limits { slow_time: Duration::from_millis(200), ..limits };
+    let served = Given { limits, view: pictures::locked(), ..Given::default() }.serve().await;
+    let (status, message) = served.refused("POST", "/v1/restart", "{\"appId\": 5}").await;
+    assert!(status == 503 && message.contains("within 0.2 s; what was asked for goes on"), "{status} {message}");
+}
+
 /// Sends bytes as they are and reads until the server closes.
 async fn raw(served: &Served, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(&served.socket).await.unwrap();
