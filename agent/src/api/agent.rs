@@ -10,6 +10,8 @@ use super::answer::{Outcome, Refusal, json, json_as};
 use super::route::{Access, Call, Route};
 use crate::slot::{Ask, Job, Source, decode_signature};
 
+const REPLACED: &str = "the agent is being replaced already; holdfast self-update --show says how far it is";
+
 pub(super) static ROUTES: [Route; 3] = [
     Route::get("/v3/agent", Access::Operator, |call| Box::pin(show(call))),
     Route::post("/v3/agent/update", Access::Operator, |call| Box::pin(update(call))),
@@ -41,6 +43,10 @@ async fn update(call: Call) -> Outcome {
             Some(decode_signature(&text).ok_or_else(|| Refusal::bad("signature is not an ed25519 signature in base64"))?)
         }
     };
+    let shown = call.state.update.shown.borrow().clone();
+    if shown.slots.trial.is_some() || shown.doing.is_some() {
+        return Err(Refusal::new(StatusCode::CONFLICT, REPLACED));
+    }
     let job = Job { source, sha256, signature, wish: None, offline: fields.switch("offline") };
     ask(&call, Ask::Install(Box::new(job)))
 }
@@ -48,7 +54,7 @@ async fn update(call: Call) -> Outcome {
 fn ask(call: &Call, what: Ask) -> Outcome {
     match call.state.update.asks.try_send(what) {
         Ok(()) => json_as(StatusCode::ACCEPTED, &value!({ "status": "accepted" })),
-        Err(TrySendError::Full(_)) => Err(Refusal::new(StatusCode::CONFLICT, "the agent is being replaced already")),
+        Err(TrySendError::Full(_)) => Err(Refusal::new(StatusCode::CONFLICT, REPLACED)),
         Err(TrySendError::Closed(_)) => Err(Refusal::unavailable("the agent is ending; ask again once it is back")),
     }
 }

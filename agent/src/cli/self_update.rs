@@ -163,6 +163,7 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
         key: settings.update_key.clone(),
         host_root: settings.host_root.clone(),
         root_ca_pem: settings.cloud.root_ca_pem.clone(),
+        turn: std::sync::Arc::default(),
     };
     // The copy takes the data directory for itself; whoever held it would be told here.
     let (schema, backup) = back_up(&place)?;

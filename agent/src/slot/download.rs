@@ -13,7 +13,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE,
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use super::error::SlotError;
+use super::error::{SlotError, shown_address};
 use super::folder::Folder;
 use super::point;
 use crate::http::chain;
@@ -29,19 +29,21 @@ const WHOLE: Duration = Duration::from_secs(3 * 3600);
 /// So many addresses a server may send us on to.
 const REDIRECTIONS: usize = 5;
 
-/// Downloads `url` into the folder's new binary; durable when it returns.
-pub(super) async fn download(client: &Client, url: &str, folder: &Folder) -> Result<(), SlotError> {
-    match timeout(WHOLE, attempt(client, url, folder)).await {
+/// Downloads `url` into the folder's new binary; durable when it returns. `known`: what the whole has to be is known, so that
+/// an earlier attempt's part may be carried on.
+pub(super) async fn download(client: &Client, url: &str, folder: &Folder, known: bool) -> Result<(), SlotError> {
+    match timeout(WHOLE, attempt(client, url, folder, known)).await {
         Ok(done) => done,
         Err(_) => Err(SlotError::of(url, format_args!("the download took longer than {} h", WHOLE.as_secs() / 3600))),
     }
 }
 
-async fn attempt(client: &Client, url: &str, folder: &Folder) -> Result<(), SlotError> {
+async fn attempt(client: &Client, url: &str, folder: &Folder, known: bool) -> Result<(), SlotError> {
     let path = folder.new_binary();
     let part = fs::metadata(&path).map_or(0, |file| file.len());
-    let known = fs::read_to_string(folder.download_note()).ok().and_then(|note| mark_of(&note, url)).filter(|_| part > 0);
-    let response = ask(client, url, known.as_deref().map(|mark| (part, mark))).await?;
+    let note_of = |file: &Path| fs::read_to_string(file).ok().and_then(|note| mark_of(&note, url));
+    let mark = (known && part > 0).then(|| note_of(&folder.download_note())).flatten();
+    let response = ask(client, url, mark.as_deref().map(|mark| (part, mark))).await?;
     let from = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if begins_at(response.headers()) == Some(part) => part,
@@ -54,15 +56,16 @@ async fn attempt(client: &Client, url: &str, folder: &Folder) -> Result<(), Slot
     if from == 0 {
         note(folder, url, response.headers())?;
     } else {
-        log::info!("{url}: carrying on after {from} bytes");
+        log::info!("{}: carrying on after {from} bytes", shown_address(url));
     }
     let length = response.content_length().unwrap_or(0);
     room(&path, from + length, length)?;
     let mut file = open(&path, from)?;
     receive(response, url, &mut file, from).await.inspect_err(|error| {
-        // Half a file on a full disk is in everybody's way.
-        if error.message.contains(FULL) {
+        // Half a file on a full disk is in everybody's way, and one that is too large is never carried on.
+        if error.refused {
             let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(folder.download_note());
         }
     })?;
     file.sync_all().map_err(SlotError::io(&path, "it cannot be made durable"))?;
@@ -83,10 +86,10 @@ async fn receive(mut response: Response, url: &str, file: &mut File, mut receive
         let Some(piece) = piece else { return Ok(()) };
         received += piece.len() as u64;
         if received > LARGEST_BYTES {
-            return Err(SlotError::of(url, format_args!("it is larger than {LARGEST_BYTES} bytes and is no agent")));
+            return Err(SlotError::refused(url, format_args!("it is larger than {LARGEST_BYTES} bytes and is no agent")));
         }
         file.write_all(&piece).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => SlotError::of(url, format_args!("{FULL} on the data partition ({error})")),
+            io::ErrorKind::StorageFull => SlotError::refused(url, format_args!("{FULL} on the data partition ({error})")),
             _ => SlotError::of(url, format_args!("it cannot be written ({error})")),
         })?;
         if std::mem::take(&mut first) {
@@ -114,7 +117,7 @@ async fn ask(client: &Client, url: &str, have: Option<(u64, &str)>) -> Result<Re
         let next = response.headers().get(LOCATION).and_then(|place| place.to_str().ok()).and_then(|place| at.join(place).ok());
         let next = next.ok_or_else(|| wrong(&"it leads on to nowhere"))?;
         if at.scheme() == "https" && next.scheme() != "https" {
-            return Err(wrong(&format_args!("it leads on to {next}, which is not protected")));
+            return Err(wrong(&format_args!("it leads on to {}, which is not protected", shown_address(next.as_str()))));
         }
         at = next;
     }
@@ -148,7 +151,7 @@ fn begins_at(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Refuses what would fill the data partition.
-fn room(path: &Path, whole: u64, still: u64) -> Result<(), SlotError> {
+pub(super) fn room(path: &Path, whole: u64, still: u64) -> Result<(), SlotError> {
     if whole > LARGEST_BYTES {
         return Err(SlotError::file(path, format_args!("{whole} bytes are more than an agent has")));
     }

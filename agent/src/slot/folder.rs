@@ -94,7 +94,10 @@ impl Folder {
     }
 
     /// Whether a slot holds what it is said to hold.
-    pub(super) fn examine(&self, binary: &Binary) -> Result<PathBuf, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn examine(&self, binary: &Binary) -> Result<PathBuf, String> {
         let path = self.binary(binary.slot);
         match file_sha256(&path) {
             Ok(found) if found == binary.sha256 => Ok(path),

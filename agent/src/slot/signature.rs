@@ -12,6 +12,9 @@ const DEFAULT_KEY: &str = "/etc/holdfast/update.pub";
 /// What a key in the form of `openssl pkey -pubout` begins with (RFC 8410).
 const DER_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// What is said of something without a signature.
+pub(super) const UNSIGNED: &str = "it has no signature, and this device installs only what is signed";
+
 /// The key that signatures are checked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
@@ -43,7 +46,7 @@ impl PublicKey {
     /// Checks a file's signature.
     pub(super) fn check(&self, file: &Path, signature: Option<&[u8]>) -> Result<(), SlotError> {
         let Some(signature) = signature else {
-            return Err(SlotError::file(file, "it has no signature, and this device installs only what is signed"));
+            return Err(SlotError::file(file, UNSIGNED));
         };
         let content = std::fs::read(file).map_err(SlotError::io(file, "it cannot be read"))?;
         let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, self.0);

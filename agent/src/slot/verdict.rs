@@ -1,10 +1,13 @@
 //! Whether a version on trial has proved itself, and that its trial ends.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::folder::Folder;
-use super::record::{Slot, Slots};
+use super::launch::Launched;
+use super::record::Slots;
 
 /// What the agent on trial has seen. That it runs at all means that its database is open and of its schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,18 +31,47 @@ pub fn settled_for(deadline: Duration) -> Duration {
     deadline / 30
 }
 
+/// The time a trial has: one for all who watch over it, also when the agent begins anew within its process.
+#[derive(Debug)]
+pub struct TrialTime {
+    /// When it is over.
+    pub end: Instant,
+    proven: AtomicBool,
+}
+
+impl TrialTime {
+    /// It begins now.
+    pub fn new(deadline: Duration) -> TrialTime {
+        TrialTime { end: Instant::now() + deadline, proven: AtomicBool::new(false) }
+    }
+
+    /// The version proved itself. From now on nobody ends it, even if that cannot be noted at once.
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+}
+
 /// Sees to it that a trial ends in time even when the rest of the process hangs: a thread of its own writes the verdict and
 /// ends the process. It has a little more time than the verdict by the rest of the agent, which ends in order.
 /// Nothing is done for any version but the one on trial.
-pub fn guard(data_dir: &Path, slot: Slot, deadline: Duration) {
-    let folder = Folder::of(data_dir);
-    let on_trial = move |slots: &Slots| slots.trial.as_ref().is_some_and(|trial| trial.binary.slot == slot);
-    if !folder.load().is_ok_and(|slots| on_trial(&slots)) {
-        return;
+pub fn guard(data_dir: &Path, launched: Option<Launched>, deadline: Duration) -> Arc<TrialTime> {
+    let (folder, time) = (Folder::of(data_dir), Arc::new(TrialTime::new(deadline)));
+    let on_trial =
+        move |slots: &Slots| slots.trial.as_ref().is_some_and(|trial| launched == Some(Launched::Slot(trial.binary.slot)));
+    if launched.is_none() || !folder.load().is_ok_and(|slots| on_trial(&slots)) {
+        return time;
     }
-    let limit = deadline + deadline / 10;
+    let (limit, trial) = (deadline + deadline / 10, time.clone());
     let watch = move || {
         std::thread::sleep(limit);
+        if trial.is_proven() {
+            return;
+        }
         let Ok(mut slots) = folder.load() else { return };
         if !on_trial(&slots) {
             return;
@@ -57,6 +89,7 @@ pub fn guard(data_dir: &Path, slot: Slot, deadline: Duration) {
     if let Err(error) = std::thread::Builder::new().name("trial".to_owned()).spawn(watch) {
         log::error!("the thread that watches over the trial cannot be started: {error}");
     }
+    time
 }
 
 #[cfg(test)]

@@ -32,6 +32,11 @@ pub async fn own_container(link: &EngineLink) -> Result<Value, SlotError> {
     link.get(&format!("/containers/{id}/json")).await?.ok_or_else(nowhere)
 }
 
+/// Whether an agent's container is not judged yet: a helper of its own is at work.
+pub fn is_new(own: &Value) -> bool {
+    own["Name"].as_str().is_some_and(|name| name.ends_with(&Called::New.name("")))
+}
+
 /// The id in the path of a file that an engine mounts into each of its containers.
 fn id_in(mounts: &str) -> Option<String> {
     let own = mounts.lines().filter(|line| {
@@ -58,20 +63,32 @@ pub async fn start_helper(link: &EngineLink, own: &Value, helper: &Helper) -> Re
         (CLOUD.to_owned(), json!(helper.cloud.to_string())),
         (WISH.to_owned(), json!(helper.wish.clone().unwrap_or_default())),
     ]);
-    // What an earlier one left: itself, and the agent that failed.
+    // What an earlier one left: itself, the agent that failed, and their images, unless they are still of use.
     let helper_name = format!("{name}-update");
-    for old in [helper_name.clone(), Called::Failed.name(name), Called::New.name(name)] {
-        link.remove(&old).await?;
+    let new = link.get(&format!("/images/{}/json", helper.image)).await?.unwrap_or_default();
+    for left in [helper_name.clone(), Called::Failed.name(name), Called::New.name(name)] {
+        let image = link.get(&format!("/containers/{left}/json")).await?.map(|left| left["Image"].clone());
+        link.remove(&left, true).await?;
+        if let Some(Value::String(image)) = image.filter(|image| *image != own["Image"] && *image != new["Id"]) {
+            link.remove_image(&image).await;
+        }
     }
     let request = helper_of(own, &program.to_string_lossy(), labels);
     let made = link.post(&format!("/containers/create?name={helper_name}"), Some(&request)).await?;
     let made = made.as_ref().and_then(|made| made["Id"].as_str()).unwrap_or(&helper_name);
-    link.post(&format!("/containers/{made}/start"), None).await.map(drop)
+    link.start(made).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_that_is_not_judged_yet_is_told_by_its_name() {
+        let named = |name: &str| is_new(&json!({ "Name": name }));
+        assert!(named("/holdfast-new-agent"));
+        assert!(!named("/holdfast") && !named("/holdfast-old-agent") && !is_new(&json!({})));
+    }
 
     #[test]
     fn a_container_is_told_by_what_its_engine_mounts() {
