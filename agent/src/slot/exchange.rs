@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::error::{SlotError, shown_address};
 use super::folder::{Folder, file_sha256, sync_folder};
 use super::record::{Binary, Slot, Slots, Starts, Trial};
-use super::signature::{PublicKey, UNSIGNED};
+use super::signature::PublicKey;
 use super::{download, examine, point};
 use crate::http;
 
@@ -78,9 +78,7 @@ pub struct Candidate {
 pub async fn obtain(ground: &Ground, job: &Job, free: Slot) -> Result<Candidate, SlotError> {
     let turn = ground.turn.clone().lock_owned().await;
     let key = PublicKey::read(ground.key.as_ref())?;
-    if key.is_some() && job.signature.is_none() {
-        return Err(SlotError::of(&job.source.to_string(), UNSIGNED));
-    }
+    PublicKey::expect(key.as_ref(), &job.source.to_string(), job.signature.as_deref())?;
     ground.folder.make()?;
     let (slot, new) = (ground.folder.binary(free), ground.folder.new_binary());
     let places = [slot, new.clone()];
@@ -95,16 +93,16 @@ pub async fn obtain(ground: &Ground, job: &Job, free: Slot) -> Result<Candidate,
         }
     };
     let job = job.clone();
-    let judged = move || {
+    aside(move || {
         let judged = judge(&path, &job, key);
-        // What is not right is no beginning for the next attempt either; what is in a slot is a way back all the same.
+        // What is not right is no beginning for the next attempt; in a slot it is what may be gone back to.
         if judged.is_err() && path == new {
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(&new);
         }
         drop(turn);
         judged
-    };
-    aside(judged).await?
+    })
+    .await?
 }
 
 async fn bring(ground: &Ground, job: &Job, signed: bool) -> Result<(), SlotError> {
@@ -158,17 +156,15 @@ fn copy(file: &Path, folder: &Folder) -> Result<(), SlotError> {
     Err(refused)
 }
 
-/// Examines a file that lies beside the slots.
+/// Examines a file that lies beside the slots, or in the free one.
 fn judge(path: &Path, job: &Job, key: Option<PublicKey>) -> Result<Candidate, SlotError> {
     let sha256 = file_sha256(path).map_err(SlotError::io(path, "it cannot be read"))?;
+    let name = job.source.to_string();
     if let Some(expected) = job.sha256.as_ref().filter(|expected| **expected != sha256) {
-        return Err(SlotError::of(
-            &job.source.to_string(),
-            format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed"),
-        ));
+        return Err(SlotError::of(&name, format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed")));
     }
     if let Some(key) = key {
-        key.check(path, job.signature.as_deref())?;
+        key.check(&name, path, job.signature.as_deref())?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(SlotError::io(path, "its mode cannot be set"))?;
     let version = examine::version(path)?;
