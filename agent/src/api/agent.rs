@@ -8,7 +8,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::answer::{Outcome, Refusal, json, json_as};
 use super::route::{Access, Call, Route};
-use crate::slot::{Ask, Job, Source, decode_signature};
+use crate::slot::{Ask, Job, Source, decode_signature, sha256_of};
 
 const REPLACED: &str = "the agent is being replaced already; holdfast self-update --show says how far it is";
 
@@ -33,10 +33,9 @@ async fn update(call: Call) -> Outcome {
         (None, None, Some(image)) => Source::Image(image),
         _ => return Err(Refusal::bad("one of file (a whole path), url and image is expected")),
     };
-    let sha256 = fields.text("sha256").map(|sum| sum.to_ascii_lowercase());
-    if sha256.as_ref().is_some_and(|sum| sum.len() != 64) {
-        return Err(Refusal::bad("sha256 is not 64 hexadecimal digits"));
-    }
+    let sha256 =
+        fields.text("sha256").map(|sum| sha256_of(&sum).ok_or_else(|| Refusal::bad("sha256 is not 64 hexadecimal digits")));
+    let sha256 = sha256.transpose()?;
     let signature = match fields.text("signature") {
         None => None,
         Some(text) => {

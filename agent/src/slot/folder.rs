@@ -119,7 +119,7 @@ impl Folder {
 
 /// Makes a folder's names durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), SlotError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(SlotError::io(folder, "it cannot be made durable"))
+    crate::settings::sync_folder(folder).map_err(SlotError::io(folder, "it cannot be made durable"))
 }
 
 /// A file's SHA-256, in hex.
@@ -133,7 +133,7 @@ pub(super) fn file_sha256(path: &Path) -> io::Result<String> {
             length => context.update(&piece[..length]),
         }
     }
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::settings::hex(context.finish().as_ref()))
 }
 
 /// The SHA-256 of the program that runs, in hex; `None` when it cannot be read.
