@@ -53,14 +53,15 @@ async fn attempt(client: &Client, url: &str, folder: &Folder, known: bool) -> Re
             return Err(SlotError::of(url, format_args!("the server answered {other}")));
         }
     };
+    let length = response.content_length().unwrap_or(0);
+    room(&path, from + length, length)?;
+    let mut file = open(&path, from)?;
+    // Only now that nothing of another content is there any more.
     if from == 0 {
         note(folder, url, response.headers())?;
     } else {
         log::info!("{}: carrying on after {from} bytes", shown_address(url));
     }
-    let length = response.content_length().unwrap_or(0);
-    room(&path, from + length, length)?;
-    let mut file = open(&path, from)?;
     receive(response, url, &mut file, from).await.inspect_err(|error| {
         // Half a file on a full disk is in everybody's way, and one that is too large is never carried on.
         if error.refused {
