@@ -57,3 +57,38 @@ fn ask(call: &Call, what: Ask) -> Outcome {
         Err(TrySendError::Closed(_)) => Err(Refusal::unavailable("the agent is ending; ask again once it is back")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::api::tests::Given;
+    use crate::slot::{Binary, Shown, Slot, Slots, Starts, Trial, UpdateLink};
+
+    #[tokio::test]
+    async fn one_replacement_at_a_time() {
+        let (asks, mut asked) = mpsc::channel(1);
+        let shown = watch::Sender::new(Arc::<Shown>::default());
+        let given = Given { update: UpdateLink { asks, shown: shown.subscribe() }, ..Given::default() };
+        let served = given.serve().await;
+        let update = |body: &'static str| served.refused("POST", "/v3/agent/update", body);
+        let wanted = r#"{"file":"/x/holdfast"}"#;
+        shown.send_modify(|shown| Arc::make_mut(shown).doing = Some("obtaining".into()));
+        assert_eq!(update(wanted).await.0, 409);
+        let binary = Binary { slot: Slot::A, sha256: "x".into(), version: "1".into() };
+        let trial = Trial { binary, starts: Starts::default(), total: 1, schema: 2, cloud: false, wish: None, verdict: None };
+        let slots = Slots { trial: Some(trial), ..Slots::default() };
+        shown.send_replace(Arc::new(Shown { slots, ..Shown::default() }));
+        assert_eq!(update(wanted).await.0, 409);
+        assert!(asked.try_recv().is_err(), "none of them waits for its turn");
+        shown.send_replace(Arc::default());
+        for wrong in [r#"{"file":"x"}"#, r#"{"url":"http://x","sha256":"gg"}"#, r#"{"url":"http://x","signature":"AA"}"#, "{}"] {
+            assert_eq!(update(wrong).await.0, 400, "{wrong}");
+        }
+        crate::client::post(&served.socket, "/v3/agent/update", wanted.to_owned()).await.unwrap();
+        assert!(matches!(asked.try_recv(), Ok(Ask::Install(job)) if job.source == Source::File("/x/holdfast".into())));
+    }
+}

@@ -33,6 +33,9 @@ type AuthFor = Arc<dyn Fn(&ImageRef) -> Option<RegistryAuth> + Send + Sync>;
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
 
+/// A helper stops this agent within seconds. One that has not after so long does not get there.
+const HELPER_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 /// What it works with.
 struct Links {
     pub store: Arc<dyn Store>,
@@ -152,13 +155,13 @@ impl SelfUpdate {
                 changed = self.links.view.changed() => if changed.is_err() { return std::future::pending().await },
                 ask = self.links.asks.recv() => match ask {
                     Some(Ask::Install(job)) => self.attempt(*job).await,
+                    Some(Ask::Check) if self.handed_over => {}
                     Some(Ask::Check) => self.next_try = Instant::now(),
                     None => return std::future::pending().await,
                 },
-                () = sleep_until(self.next_try), if due.is_some() => {
-                    if let Some(job) = due {
-                        self.attempt(job).await;
-                    }
+                () = sleep_until(self.next_try), if due.is_some() || self.handed_over => match due {
+                    Some(job) => self.attempt(job).await,
+                    None => self.helper_is_late(),
                 }
             }
         }
@@ -246,9 +249,12 @@ impl SelfUpdate {
         if wanted != self.wanted {
             // A helper that has another order has not come to anything.
             (self.failures, self.next_try, self.handed_over) = (0, Instant::now(), false);
-            self.show(|shown| shown.error = None);
+            self.show(|shown| (shown.doing, shown.error) = (None, None));
         }
         self.wanted = wanted;
+        if self.wanted.is_none() && self.target.is_some() {
+            self.ground.folder.remove_download();
+        }
         let fault = fault.or_else(|| self.record_fault.clone());
         if self.links.shown.borrow().fault != fault {
             self.show(|shown| shown.fault = fault);
@@ -299,7 +305,7 @@ impl SelfUpdate {
         match begun {
             None => self.show(|shown| shown.doing = None),
             // The helper stops this agent when it is time.
-            Some(Ok(Begun::HandedOver)) => self.handed_over = true,
+            Some(Ok(Begun::HandedOver)) => (self.handed_over, self.next_try) = (true, Instant::now() + HELPER_PATIENCE),
             // It runs already: that is not asked again.
             Some(Ok(Begun::Runs(image))) => {
                 self.own = Some(image);
@@ -316,6 +322,13 @@ impl SelfUpdate {
             }
             Some(Err(error)) => self.failed(&error, wish.is_some()),
         }
+    }
+
+    fn helper_is_late(&mut self) {
+        self.handed_over = false;
+        let why =
+            format!("its helper has not stopped this agent within {}; see the helper's log", format_duration(HELPER_PATIENCE));
+        self.failed(&SlotError::of("self-update", why), self.wanted.is_some());
     }
 
     fn failed(&mut self, error: &SlotError, again: bool) {

@@ -127,6 +127,15 @@ impl Slots {
         counts.then(|| Slots { starts: Starts { count: most, ..self.starts.clone() }, ..self.clone() })
     }
 
+    /// The same when the version before runs because the kept one gave way: what the next one is gone back to is what works.
+    pub fn as_run(self, launched: Launched) -> Slots {
+        let runs = self.previous.as_ref().is_some_and(|previous| launched == Launched::Slot(previous.slot));
+        if !runs || self.trial.is_some() {
+            return self;
+        }
+        Slots { kept: self.previous, previous: None, starts: Starts::default(), ..self }
+    }
+
     /// A version is to prove itself.
     pub(super) fn on_trial(mut self, trial: Trial) -> Slots {
         self.previous = self.previous.take().filter(|previous| previous.slot != trial.binary.slot);
@@ -240,6 +249,20 @@ mod tests {
         assert_eq!(slots.works(Launched::Factory), None);
         let kept = slots.works(Launched::Slot(Slot::B)).unwrap();
         assert_eq!(next(&kept, &facts("b1")), Next::Start(binary(Slot::B)));
+    }
+
+    #[test]
+    fn what_gave_way_is_not_gone_back_to() {
+        let both = Slots { kept: Some(binary(Slot::B)), previous: Some(binary(Slot::A)), ..Slots::default() };
+        let (slots, ..) = started(both.clone(), &facts("b1"));
+        let slots = slots.as_run(Launched::Slot(Slot::A));
+        assert_eq!((slots.kept.clone(), slots.free()), (Some(binary(Slot::A)), Slot::B));
+        let failed = slots.on_trial(trial(Slot::B)).rolled_back("x", "");
+        assert_eq!(next(&failed, &facts("b1")), Next::Start(binary(Slot::A)));
+        // Nothing else changes what is kept.
+        for launched in [Launched::Factory, Launched::Slot(Slot::B)] {
+            assert_eq!(both.clone().as_run(launched), both);
+        }
     }
 
     #[test]

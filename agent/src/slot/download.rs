@@ -62,11 +62,10 @@ async fn attempt(client: &Client, url: &str, folder: &Folder, known: bool) -> Re
     } else {
         log::info!("{}: carrying on after {from} bytes", shown_address(url));
     }
-    receive(response, url, &mut file, from).await.inspect_err(|error| {
+    receive(response, url, (&path, &mut file), from).await.inspect_err(|error| {
         // Half a file on a full disk is in everybody's way, and one that is too large is never carried on.
         if error.refused {
-            let _ = fs::remove_file(&path);
-            let _ = fs::remove_file(folder.download_note());
+            forget(folder);
         }
     })?;
     file.sync_all().map_err(SlotError::io(&path, "it cannot be made durable"))?;
@@ -74,9 +73,22 @@ async fn attempt(client: &Client, url: &str, folder: &Folder, known: bool) -> Re
     Ok(())
 }
 
+/// Gives up what was downloaded so far, if anything was.
+pub(super) fn forget(folder: &Folder) {
+    for file in [folder.new_binary(), folder.download_note()] {
+        // What is not there is not in the way.
+        let _ = fs::remove_file(file);
+    }
+}
+
 const FULL: &str = "no room";
 
-async fn receive(mut response: Response, url: &str, file: &mut File, mut received: u64) -> Result<(), SlotError> {
+async fn receive(
+    mut response: Response,
+    url: &str,
+    (path, file): (&Path, &mut File),
+    mut received: u64,
+) -> Result<(), SlotError> {
     let mut first = true;
     loop {
         let piece = timeout(SILENCE, response.chunk()).await;
@@ -89,6 +101,8 @@ async fn receive(mut response: Response, url: &str, file: &mut File, mut receive
         if received > LARGEST_BYTES {
             return Err(SlotError::refused(url, format_args!("it is larger than {LARGEST_BYTES} bytes and is no agent")));
         }
+        // Who does not say how much it is does not get the room that is spared either.
+        room(path, received, piece.len() as u64).map_err(|error| SlotError { refused: true, ..error })?;
         file.write_all(&piece).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => SlotError::refused(url, format_args!("{FULL} on the data partition ({error})")),
             _ => SlotError::of(url, format_args!("it cannot be written ({error})")),
@@ -202,5 +216,39 @@ mod tests {
         assert!(room(&folder.path().join("new"), LARGEST_BYTES + 1, 1).is_err());
         assert!(room(&folder.path().join("new"), 1000, u64::MAX / 2).unwrap_err().message.contains("free some space"));
         assert!(room(&folder.path().join("new"), 1000, 1).is_ok());
+    }
+
+    /// A server that answers each request with this head, then with pieces of this length without an end.
+    fn endless(head: &'static str, piece: usize) -> String {
+        use std::io::Read;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let mut piece = vec![b'x'; piece];
+            if head.contains("chunked") {
+                piece = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+            }
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes()).unwrap();
+            while stream.write_all(&piece).is_ok() {}
+        });
+        format!("http://{address}/h?sig=secret")
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_broken_off_and_leaves_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::of(data.path());
+        folder.make().unwrap();
+        let client = Client::builder().no_proxy().build().unwrap();
+        for head in ["Transfer-Encoding: chunked\r\nETag: \"t\"", "ETag: \"t\"\r\nConnection: close"] {
+            let error = download(&client, &endless(head, 1 << 20), &folder, true).await.unwrap_err().to_string();
+            assert!(error.contains("it is larger than") && !error.contains("secret"), "{error}");
+            assert!(!folder.new_binary().exists() && !folder.download_note().exists());
+        }
+        let error = download(&client, &endless("Content-Length: 99999999999", 1), &folder, true).await.unwrap_err().to_string();
+        assert!(error.contains("more than an agent has"), "{error}");
+        assert!(!folder.new_binary().exists());
     }
 }

@@ -197,10 +197,12 @@ pub fn put(folder: &Folder, slots: Slots, candidate: &Candidate) -> Result<(Slot
 /// # Errors
 /// What the file system answered; nothing is on trial then.
 pub fn begin(folder: &Folder, slots: Slots, slot: Slot, candidate: &Candidate, before: Before) -> Result<Slots, SlotError> {
-    if let Some(backup) = &before.backup {
-        keep_copy(backup, &folder.copy())?;
-        point("the copy of the database is kept");
+    match &before.backup {
+        Some(backup) => keep_copy(backup, &folder.copy())?,
+        // That of an earlier trial is none of this one.
+        None => folder.remove_copy(),
     }
+    point("the copy of the database is kept");
     let binary = Binary { slot, sha256: candidate.sha256.clone(), version: candidate.version.clone() };
     let trial = Trial {
         binary,
@@ -297,6 +299,16 @@ mod tests {
         fs::remove_file(&file).unwrap();
         let again = obtain(&ground, &job(&file, Some(&candidate.sha256)), Slot::A).await.unwrap();
         assert_eq!(again.path, ground.folder.binary(Slot::A));
+    }
+
+    #[test]
+    fn a_trial_without_a_copy_has_none_of_another_trial() {
+        let (_data, ground) = ground();
+        ground.folder.make().unwrap();
+        fs::write(ground.folder.copy(), "of long ago").unwrap();
+        let candidate = Candidate { path: ground.folder.binary(Slot::A), sha256: "x".into(), version: "1".into() };
+        begin(&ground.folder, Slots::default(), Slot::A, &candidate, Before::default()).unwrap();
+        assert!(!ground.folder.copy().exists());
     }
 
     #[tokio::test]

@@ -106,6 +106,11 @@ impl Folder {
         }
     }
 
+    /// Removes what was downloaded of a version that nobody wants any more, when there is any.
+    pub fn remove_download(&self) {
+        super::download::forget(self);
+    }
+
     /// Removes the copy of the database of before a trial, when there is one.
     pub fn remove_copy(&self) {
         let path = self.copy();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::folder::Folder;
@@ -36,23 +36,32 @@ pub fn settled_for(deadline: Duration) -> Duration {
 pub struct TrialTime {
     /// When it is over.
     pub end: Instant,
-    proven: AtomicBool,
+    /// What was decided; whoever is first decides.
+    decided: AtomicU8,
 }
+
+const PROVEN: u8 = 1;
+const OVER: u8 = 2;
 
 impl TrialTime {
     /// It begins now.
     pub fn new(deadline: Duration) -> TrialTime {
-        TrialTime { end: Instant::now() + deadline, proven: AtomicBool::new(false) }
+        TrialTime { end: Instant::now() + deadline, decided: AtomicU8::new(0) }
     }
 
-    /// The version proved itself. From now on nobody ends it, even if that cannot be noted at once.
-    pub fn prove(&self) {
-        self.proven.store(true, Ordering::Relaxed);
+    /// The version proved itself. From now on nobody ends it, even if that cannot be noted at once. `false`: too late.
+    pub fn prove(&self) -> bool {
+        self.decide(PROVEN)
     }
 
     /// Whether it has.
     pub fn is_proven(&self) -> bool {
-        self.proven.load(Ordering::Relaxed)
+        self.decided.load(Ordering::SeqCst) == PROVEN
+    }
+
+    fn decide(&self, how: u8) -> bool {
+        let before = self.decided.compare_exchange(0, how, Ordering::SeqCst, Ordering::SeqCst);
+        before == Ok(0) || before == Err(how)
     }
 }
 
@@ -69,22 +78,9 @@ pub fn guard(data_dir: &Path, launched: Option<Launched>, deadline: Duration) ->
     let (limit, trial) = (deadline + deadline / 10, time.clone());
     let watch = move || {
         std::thread::sleep(limit);
-        if trial.is_proven() {
-            return;
+        if end(&folder, on_trial, &trial, limit) {
+            std::process::exit(i32::from(super::RESTART));
         }
-        let Ok(mut slots) = folder.load() else { return };
-        if !on_trial(&slots) {
-            return;
-        }
-        let Some(trial) = slots.trial.as_mut().filter(|trial| trial.verdict.is_none()) else { return };
-        let why = format!("it got stuck: {} s after its start there was no verdict", limit.as_secs());
-        log::error!("agent {}: {why}; the version before it is started again", trial.binary.version);
-        trial.verdict = Some(why);
-        if let Err(error) = folder.store(&slots) {
-            // Its starts are counted all the same.
-            log::error!("{error}");
-        }
-        std::process::exit(i32::from(super::RESTART));
     };
     if let Err(error) = std::thread::Builder::new().name("trial".to_owned()).spawn(watch) {
         log::error!("the thread that watches over the trial cannot be started: {error}");
@@ -92,9 +88,57 @@ pub fn guard(data_dir: &Path, launched: Option<Launched>, deadline: Duration) ->
     time
 }
 
+/// Writes the verdict about a version that is still on trial when its time is long over; says whether the process is to end.
+fn end(folder: &Folder, on_trial: impl Fn(&Slots) -> bool, time: &TrialTime, limit: Duration) -> bool {
+    if !time.decide(OVER) {
+        return false;
+    }
+    // With no record to be read its starts are counted all the same.
+    let Ok(mut slots) = folder.load() else { return true };
+    if !on_trial(&slots) {
+        return false;
+    }
+    // With a verdict it was about to end, and does not get there.
+    if let Some(trial) = slots.trial.as_mut().filter(|trial| trial.verdict.is_none()) {
+        let why = format!("it got stuck: {} s after its start there was no verdict", limit.as_secs());
+        log::error!("agent {}: {why}; the version before it is started again", trial.binary.version);
+        trial.verdict = Some(why);
+        if let Err(error) = folder.store(&slots) {
+            log::error!("{error}");
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Binary, Slot, Starts, Trial};
     use super::*;
+
+    #[test]
+    fn a_trial_is_ended_only_while_it_is_one() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::of(data.path());
+        let binary = Binary { slot: Slot::A, sha256: "x".into(), version: "1".into() };
+        let trial = Trial { binary, starts: Starts::default(), total: 1, schema: 2, cloud: false, wish: None, verdict: None };
+        let on_trial = Slots { trial: Some(trial), ..Slots::default() };
+        let ends = |time: &TrialTime| end(&folder, |slots: &Slots| slots.trial.is_some(), time, Duration::from_secs(330));
+        let verdict = || folder.load().unwrap().trial.and_then(|trial| trial.verdict);
+        folder.store(&on_trial).unwrap();
+        // What proved itself goes on, though that was not noted yet.
+        let proven = TrialTime::new(Duration::ZERO);
+        assert!(proven.prove() && proven.prove());
+        assert!(!ends(&proven) && verdict().is_none());
+        // What is about to be ended proves nothing any more.
+        let stuck = TrialTime::new(Duration::ZERO);
+        assert!(ends(&stuck) && verdict().unwrap().contains("it got stuck: 330 s"));
+        assert!(!stuck.prove() && !stuck.is_proven());
+        assert!(ends(&TrialTime::new(Duration::ZERO)), "it has its verdict and yet does not end");
+        folder.store(&on_trial.trial_kept()).unwrap();
+        assert!(!ends(&TrialTime::new(Duration::ZERO)));
+        std::fs::write(data.path().join("agent/slots"), "torn").unwrap();
+        assert!(ends(&TrialTime::new(Duration::ZERO)), "it cannot be known what it is, but it began as one on trial");
+    }
 
     #[test]
     fn the_cloud_counts_only_when_it_was_reached_before() {

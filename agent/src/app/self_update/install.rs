@@ -27,19 +27,20 @@ pub(super) enum Begun {
 }
 
 impl SelfUpdate {
-    pub(super) async fn install(&self, job: Job) -> Result<Begun, SlotError> {
+    pub(super) async fn install(&mut self, job: Job) -> Result<Begun, SlotError> {
         if let Source::Image(image) = &job.source {
             return self.replace_container(image, &job).await;
         }
-        if self.launched.is_none() {
+        let Some(launched) = self.launched else {
             return Err(refused("this agent was not started by holdfast launch, so nothing would start another version"));
-        }
+        };
         if self.slots.trial.is_some() {
             return Err(refused("a version waits for its trial already"));
         }
         self.show(|shown| shown.doing = Some(format!("obtaining {}", job.source)));
-        let candidate = obtain(&self.ground, &job, self.slots.free()).await?;
-        if self.slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
+        let slots = self.slots.clone().as_run(launched);
+        let candidate = obtain(&self.ground, &job, slots.free()).await?;
+        if slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
             return Err(refused("it is what runs already"));
         }
         self.show(|shown| shown.doing = Some("waiting until nothing else is being done".into()));
@@ -47,7 +48,11 @@ impl SelfUpdate {
         self.show(|shown| shown.doing = Some("making a copy of the database".into()));
         // Before the version in the free slot is given up: without a copy it goes no further.
         let copy = self.copy_database().await?;
-        let (slots, slot) = put(&self.ground.folder, self.slots.clone(), &candidate)?;
+        if slots != self.slots {
+            self.ground.folder.store(&slots)?;
+        }
+        let (slots, slot) = put(&self.ground.folder, slots, &candidate)?;
+        self.slots = slots.clone();
         let cloud = self.reaches_cloud(&job);
         let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
         begin(&self.ground.folder, slots, slot, &candidate, before).map(|slots| Begun::OnTrial(Box::new(slots)))

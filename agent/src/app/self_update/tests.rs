@@ -176,3 +176,76 @@ async fn what_a_person_asks_for_and_cannot_have_is_told_instead_of_what_failed_b
     let error = shown.error.clone().unwrap();
     assert!(shown.doing.is_none() && error.contains("http://127.0.0.1:9/h: over http"), "{error}");
 }
+
+const AGENT: &str = "#!/bin/sh\necho 'holdfast 9.9.9 (x)'\n";
+
+/// A keeper started from slot A, before that the kept one from slot B; and an agent to be installed by hand.
+fn with_a_version_before(database: bool) -> (Bench, Folder, Job) {
+    let slots = Slots {
+        kept: Some(binary(Slot::B, "kept")),
+        previous: Some(binary(Slot::A, "before")),
+        starts: Starts { boot: "b".into(), count: 5 },
+        ..Slots::default()
+    };
+    let mut bench = bench(Launched::Slot(Slot::A), &slots, Duration::ZERO);
+    let (data, folder) = (bench._data.path().to_owned(), Folder::of(bench._data.path()));
+    std::fs::write(folder.binary(Slot::A), "before").unwrap();
+    std::fs::write(folder.binary(Slot::B), "kept").unwrap();
+    if database {
+        let place = crate::store::Place::new(&data, &data.join("database.sqlite"));
+        bench.keeper.links.store = Arc::new(crate::store::SqliteStore::open_at(place).unwrap());
+    }
+    bench.keeper.load();
+    std::fs::write(data.join("given"), AGENT).unwrap();
+    let source = crate::slot::Source::File(data.join("given"));
+    (bench, folder, Job { source, sha256: None, signature: None, wish: None, offline: false })
+}
+
+#[tokio::test]
+async fn without_a_copy_of_the_database_the_way_back_stays() {
+    let (mut bench, folder, job) = with_a_version_before(false);
+    let (before, files) = (folder.load().unwrap(), || [Slot::A, Slot::B].map(|slot| std::fs::read(folder.binary(slot)).unwrap()));
+    let lay_there = files();
+    let Err(refused) = bench.keeper.install(job).await else { panic!("there is no database to be copied") };
+    assert!(refused.message.contains("no copy of the database"), "{refused}");
+    assert_eq!((folder.load().unwrap(), files()), (before, lay_there));
+}
+
+#[tokio::test]
+async fn what_is_gone_back_to_is_what_works() {
+    let (mut bench, folder, job) = with_a_version_before(true);
+    let outcome = bench.keeper.install(job).await;
+    assert!(matches!(outcome, Ok(Begun::OnTrial(_))), "{:?}", outcome.err());
+    let slots = folder.load().unwrap();
+    assert_eq!((slots.kept, slots.previous), (Some(binary(Slot::A, "before")), None));
+    assert_eq!(slots.trial.unwrap().binary.slot, Slot::B);
+    assert_eq!((std::fs::read_to_string(folder.binary(Slot::A)).unwrap(), slots.starts.count), ("before".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn half_of_what_nobody_wants_any_more_takes_no_room() {
+    let mut bench = bench(Launched::Factory, &Slots::default(), Duration::ZERO);
+    bench.keeper.load();
+    let part = bench._data.path().join("agent/new");
+    std::fs::write(&part, "half").unwrap();
+    bench.keeper.follow_target();
+    wants(&bench.view, &"0".repeat(64));
+    bench.keeper.follow_target();
+    assert!(part.exists(), "it is carried on");
+    bench.view.send_modify(|view| *view = Arc::new(View { target: Some(Arc::default()), ..View::clone(view) }));
+    bench.keeper.follow_target();
+    assert!(!part.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_helper_that_does_not_come_is_not_waited_for_for_ever() {
+    let mut bench = bench(Launched::Factory, &Slots::default(), Duration::ZERO);
+    bench.keeper.handed_over = true;
+    bench.keeper.next_try = Instant::now() + HELPER_PATIENCE;
+    bench.keeper.show(|shown| shown.doing = Some("a helper replaces this container".into()));
+    let shown = bench.keeper.links.shown.subscribe();
+    let ran = tokio::time::timeout(HELPER_PATIENCE + Duration::from_secs(1), bench.keeper.run()).await;
+    assert!(ran.is_err(), "it goes on");
+    let shown = shown.borrow().clone();
+    assert!(shown.doing.is_none() && shown.error.as_ref().unwrap().contains("has not stopped this agent"), "{shown:?}");
+}

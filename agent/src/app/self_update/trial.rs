@@ -58,7 +58,10 @@ impl SelfUpdate {
 
     /// Notes that it is kept, however long that takes: until then a start would count against it.
     async fn keep_it(&mut self, version: &str) {
-        self.trial_time.prove();
+        if !self.trial_time.prove() {
+            // The process is being ended, and the version before it is started.
+            return std::future::pending().await;
+        }
         let kept = self.slots.clone().trial_kept();
         let mut said = false;
         while let Err(error) = self.ground.folder.store(&kept) {

@@ -19,6 +19,8 @@ const API: &str = "/v1.41";
 /// Stopping a container takes as long as it may take to end.
 const LIMIT: Duration = Duration::from_secs(120);
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// More of a refusal is not told, characters: why a version failed is stored, and has to fit.
+const TOLD: usize = 500;
 
 /// An engine's socket.
 #[derive(Clone, Debug)]
@@ -89,7 +91,10 @@ impl EngineLink {
             // Already so.
             StatusCode::NOT_MODIFIED => Ok(Some(Value::Null)),
             _ if status.is_success() => Ok(Some(serde_json::from_slice(&body).unwrap_or_default())),
-            _ => Err(SlotError::refused(&object, format_args!("{status} {}", String::from_utf8_lossy(&body).trim()))),
+            _ => {
+                let said: String = String::from_utf8_lossy(&body).trim().chars().take(TOLD).collect();
+                Err(SlotError::refused(&object, format_args!("{status} {said}")))
+            }
         }
     }
 

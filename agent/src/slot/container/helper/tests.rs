@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 
+use super::super::start::{self, start_helper};
 use super::*;
 
 /// What an engine answers: a status and a body.
@@ -140,6 +141,63 @@ async fn an_agent_that_cannot_be_started_has_failed() {
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked.last().map(String::as_str), Some("POST /containers/id-of-agent/start: 204"));
     assert!(Folder::of(data.path()).load().unwrap().news.unwrap().contains("not this container, or not something"));
+}
+
+/// An agent, as its engine shows it, with a helper of an earlier order.
+fn engine_with_a_helper(
+    socket: &std::path::Path,
+    policy: &'static str,
+    labelled: Arc<Mutex<Vec<Value>>>,
+) -> Arc<Mutex<Vec<String>>> {
+    engine(socket, move |request, body| match request {
+        "GET /containers/agent-update/json" => {
+            (200, json!({ "Id": "earlier", "Image": "sha256:old", "Config": { "Labels": labels() } }))
+        }
+        "GET /containers/id-of-agent/json" => (200, own(policy)),
+        _ if request.starts_with("GET") => (404, json!({})),
+        _ if request.starts_with("POST /containers/create") => {
+            labelled.lock().unwrap().push(body["Labels"].clone());
+            (201, json!({ "Id": "later" }))
+        }
+        _ => (204, Value::Null),
+    })
+}
+
+fn own(policy: &str) -> Value {
+    json!({ "Id": "id-of-agent", "Name": "/agent", "Image": "sha256:old", "HostConfig": { "RestartPolicy": { "Name": policy } } })
+}
+
+#[tokio::test]
+async fn a_helper_that_is_about_to_stop_the_agent_is_left_to_it() {
+    let data = tempfile::tempdir().unwrap();
+    let order = start::Helper { image: "x/agent:3".into(), schema: 3, cloud: false, wish: None };
+    let labelled = Arc::<Mutex<Vec<Value>>>::default();
+    let link = EngineLink { socket: data.path().join("begun.sock") };
+    let asked = engine_with_a_helper(&link.socket, "no", labelled.clone());
+    // It was as it was before when the agent looked.
+    assert!(start_helper(&link, &own("always"), &order).await.unwrap_err().message.contains("about to stop this agent"));
+    assert_eq!(*asked.lock().unwrap(), ["POST /containers/earlier/pause: 204", "POST /containers/earlier/unpause: 204"]);
+
+    let link = EngineLink { socket: data.path().join("idle.sock") };
+    let asked = engine_with_a_helper(&link.socket, "always", labelled.clone());
+    start_helper(&link, &own("always"), &order).await.unwrap();
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked[..2], ["POST /containers/earlier/pause: 204", "DELETE /containers/agent-update?force=1&v=1: 204"]);
+    assert_eq!(
+        asked[4..6],
+        ["DELETE /containers/agent-old-agent?force=1&v=0: 204", "POST /containers/id-of-agent/update: 204"],
+        "{asked:?}"
+    );
+    assert_eq!(asked.last().map(String::as_str), Some("POST /containers/later/start: 204"));
+    assert_eq!(labelled.lock().unwrap()[0][RESTART], "{\"Name\":\"always\"}");
+}
+
+#[tokio::test]
+async fn a_long_refusal_is_told_in_short() {
+    let data = tempfile::tempdir().unwrap();
+    let link = EngineLink { socket: data.path().join("engine.sock") };
+    engine(&link.socket, |_, _| (500, json!({ "message": "x".repeat(100_000) })));
+    assert!(link.start("agent").await.unwrap_err().to_string().len() < 1000, "it has to fit into the record");
 }
 
 #[test]
