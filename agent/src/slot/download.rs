@@ -237,11 +237,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_part_is_carried_on_only_where_the_whole_can_be_checked() {
+        use std::io::Read;
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::of(data.path());
+        folder.make().unwrap();
+        let client = client(data.path());
+        for (known, asked, there) in [(true, true, "oldnew"), (false, false, "new")] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/h", listener.local_addr().unwrap());
+            fs::write(folder.new_binary(), "old").unwrap();
+            fs::write(folder.download_note(), format!("{url}\n\"t\"\n")).unwrap();
+            let server = std::thread::spawn(move || {
+                let (mut stream, mut request) = (listener.accept().unwrap().0, [0; 4096]);
+                let length = stream.read(&mut request).unwrap();
+                let ranged = String::from_utf8_lossy(&request[..length]).to_ascii_lowercase().contains("range: bytes=3-");
+                let status = if ranged { "206 x\r\nContent-Range: bytes 3-5/6" } else { "200 x" };
+                stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 3\r\n\r\nnew").as_bytes()).unwrap();
+                ranged
+            });
+            download(&client, &url, &folder, known).await.unwrap();
+            assert_eq!((server.join().unwrap(), fs::read_to_string(folder.new_binary()).unwrap()), (asked, there.to_owned()));
+            assert!(!folder.download_note().exists());
+        }
+    }
+
+    fn client(host_root: &Path) -> Client {
+        let options = crate::http::Options { user_agent: "test", connect_timeout: Duration::from_secs(30), proxy: false };
+        crate::http::client(crate::http::tls(host_root, None).unwrap(), &options).unwrap()
+    }
+
+    #[tokio::test]
     async fn what_never_ends_is_broken_off_and_leaves_nothing() {
         let data = tempfile::tempdir().unwrap();
         let folder = Folder::of(data.path());
         folder.make().unwrap();
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = client(data.path());
         for head in ["Transfer-Encoding: chunked\r\nETag: \"t\"", "ETag: \"t\"\r\nConnection: close"] {
             let error = download(&client, &endless(head, 1 << 20), &folder, true).await.unwrap_err().to_string();
             assert!(error.contains("it is larger than") && !error.contains("secret"), "{error}");

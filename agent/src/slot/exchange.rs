@@ -337,6 +337,9 @@ mod tests {
         ground.key = Some(key);
         let unsigned = job(Path::new("/nowhere"), Some(&sum));
         assert!(obtain(&ground, &unsigned, Slot::A).await.unwrap_err().message.contains("only what is signed"));
+        // Not even asked for over the network.
+        let far = Job { source: Source::Url("https://127.0.0.1:9/h".into()), sha256: None, ..unsigned.clone() };
+        assert!(obtain(&ground, &far, Slot::A).await.unwrap_err().message.contains("only what is signed"));
         let wrongly = Job { signature: Some(vec![1; 64]), ..unsigned };
         assert!(obtain(&ground, &wrongly, Slot::A).await.unwrap_err().message.contains("its signature"));
         assert!(ground.folder.binary(Slot::A).exists(), "it is the version before");

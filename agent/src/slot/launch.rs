@@ -279,6 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn a_start_that_cannot_be_counted_is_that_of_the_kept_version() {
+        let (_data, place, a, b) = device();
+        let folder = Folder::of(&place.data_dir);
+        let slots = Slots { kept: Some(a), trial: Some(trial(&b)), ..Slots::default() };
+        folder.store(&slots).unwrap();
+        // What the record is prepared in.
+        let blocked = place.data_dir.join("agent/slots.new");
+        std::fs::create_dir(&blocked).unwrap();
+        for _ in 0..10 {
+            assert_eq!(chosen(&place), Some(Slot::A));
+        }
+        assert_eq!(folder.load().unwrap(), slots);
+        std::fs::remove_dir(&blocked).unwrap();
+        assert_eq!(chosen(&place), Some(Slot::B));
+    }
+
+    #[test]
     fn while_another_agent_runs_nothing_is_counted() {
         let (_data, place, a, _) = device();
         let folder = Folder::of(&place.data_dir);
