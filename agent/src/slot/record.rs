@@ -292,6 +292,10 @@ mod tests {
     fn another_form_and_a_missing_field_are_not_guessed_at() {
         let with = |content: String| Slots::from_text(&format!("{}\n{content}\n", sha256(content.as_bytes())));
         assert!(with(full().to_json().to_string()).is_ok());
+        // What a later agent adds does not keep the launcher of an older image from reading it.
+        let more =
+            full().to_json().to_string().replace("\"form\":1", "\"form\":1,\"more\":[1]").replace("\"slot\"", "\"x\":2,\"slot\"");
+        assert_eq!(with(more), Ok(full()));
         assert!(with(full().to_json().to_string().replace("\"form\":1", "\"form\":2")).is_err());
         assert!(with(full().to_json().to_string().replace("\"schema\"", "\"scheme\"")).is_err());
         assert!(with(full().to_json().to_string().replace("\"slot\":\"a\"", "\"slot\":\"c\"")).is_err());

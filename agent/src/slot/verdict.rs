@@ -59,6 +59,11 @@ impl TrialTime {
         self.decided.load(Ordering::SeqCst) == PROVEN
     }
 
+    /// Nobody saw it prove itself: it is ended. `false`: it has proved itself.
+    pub fn expire(&self) -> bool {
+        self.decide(OVER)
+    }
+
     fn decide(&self, how: u8) -> bool {
         let before = self.decided.compare_exchange(0, how, Ordering::SeqCst, Ordering::SeqCst);
         before == Ok(0) || before == Err(how)
@@ -90,7 +95,7 @@ pub fn guard(data_dir: &Path, launched: Option<Launched>, deadline: Duration) ->
 
 /// Writes the verdict about a version that is still on trial when its time is long over; says whether the process is to end.
 fn end(folder: &Folder, on_trial: impl Fn(&Slots) -> bool, time: &TrialTime, limit: Duration) -> bool {
-    if !time.decide(OVER) {
+    if !time.expire() {
         return false;
     }
     // With no record to be read its starts are counted all the same.

@@ -116,7 +116,17 @@ async fn what_misses_something_when_its_time_is_over_is_not_kept() {
 async fn what_is_whole_when_its_time_is_over_has_the_moment_it_takes() {
     let mut bench = bench(Launched::Slot(Slot::A), &on_trial(Slot::A), Duration::ZERO);
     bench.keeper.load();
+    tokio::time::advance(Duration::from_secs(60)).await;
     assert!(bench.keeper.prove().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_ended_is_not_kept_any_more() {
+    let mut bench = bench(Launched::Slot(Slot::A), &on_trial(Slot::A), Duration::from_secs(300));
+    bench.keeper.load();
+    assert!(bench.keeper.trial_time.expire());
+    assert!(tokio::time::timeout(Duration::from_secs(3600), bench.keeper.prove()).await.is_err());
+    assert!(Folder::of(bench._data.path()).load().unwrap().trial.is_some());
 }
 
 #[tokio::test]
