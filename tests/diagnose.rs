@@ -179,7 +179,7 @@ fn a_damaged_database_is_found_and_restored_by_name() {
     assert_eq!(fixed.code, 0, "{fixed:?}");
     wait_for("the agent with the restored database", || {
         let answer = device.try_get("/v1/healthy").map_err(|error| error.to_string())?;
-        check(answer.status == 200 && device.log().contains("replaced by db restore"), device.log())
+        check(answer.status == 200 && device.log().contains("replaced by the copy"), device.log())
     });
 }
 

@@ -199,6 +199,19 @@ fn a_good_image_is_kept_and_a_bad_one_is_gone_back_from() {
     let status = ground.site.device.status();
     assert!(status.contains("failed its trial") && status.contains(&crashing), "{status}");
 
+    // The engine makes its container and refuses to start it.
+    let empty = agent_image(&engine, Path::new(&binary()), &["ENTRYPOINT [\"/no/such\"]"]);
+    ground.images.push(empty.clone());
+    ground.ask_for(&empty);
+    ground.wait_helper(&empty);
+    ground.has_image(&good);
+    assert_eq!(ground.id(), before);
+    ground.works();
+    let slots = ground.site.device.get("/v3/agent").json();
+    assert!(slots["failed"]["why"].as_str().unwrap().contains("/no/such"), "{slots}");
+    let image = |name: &str| ground.site.engine.try_call("GET", &format!("/images/{name}/json"), &[]).unwrap().status;
+    assert_eq!((image(&crashing), image(&empty)), (404, 200), "one that failed long ago takes no room any more");
+
     let stuck = agent_image(&engine, &next, &["ENV HOLDFAST_TEST_STUCK_LOOP=/usr/bin/holdfast"]);
     ground.images.push(stuck.clone());
     ground.ask_for(&stuck);

@@ -123,6 +123,7 @@ pub(super) struct Given {
     pub limits: Limits,
     pub statistics: Statistics,
     pub queue: usize,
+    pub update: crate::slot::UpdateLink,
 }
 
 impl Default for Given {
@@ -138,6 +139,7 @@ impl Default for Given {
             limits: Limits::default(),
             statistics: Statistics::new(Duration::from_secs(60), Duration::from_secs(86_400)),
             queue: 1,
+            update: crate::slot::UpdateLink::default(),
         }
     }
 }
@@ -190,7 +192,7 @@ impl Given {
             engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             statistics: self.statistics,
             listening: watch::Sender::default().subscribe(),
-            update: crate::slot::UpdateLink::default(),
+            update: self.update,
             store: Arc::new(FixedStore {
                 open: self.store_open,
                 body: self.stored,
