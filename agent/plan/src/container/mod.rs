@@ -20,5 +20,5 @@ pub use options::{
     DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,
 };
 pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
-pub use specify::{container_name, network_name, specify, volume_name};
+pub use specify::{container_name, network_name, specify, volume_name, volume_owner};
 pub use supervisor_network::{SUPERVISOR_GATEWAY, SUPERVISOR_NETWORK, SUPERVISOR_SUBNET};

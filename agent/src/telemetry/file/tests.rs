@@ -121,3 +121,21 @@ fn other_settings_take_over_what_there_is() {
     let again = restored(Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400)), &file);
     assert_eq!(averages(&again), averages(&after));
 }
+
+#[test]
+fn what_could_not_be_read_is_nobodys_later() {
+    let (file, _folder) = file();
+    file.write(&filled(2000).draft()).unwrap();
+    // A look after the file could not be read: numbers are given anew, and a service may get another's.
+    let mut book = book();
+    book.all_changed();
+    let row = Some([1, 9, 9, 9, 9, 9, 9, 0, 0, 0, 1]);
+    for name in ["other", "more"] {
+        book.add(NOW_MS + 1900 * 60_000, 6, name, Latest { row, ..Latest::default() });
+    }
+    file.write(&book.draft()).unwrap();
+    let back = restored(super::tests::book(), &file);
+    assert_eq!(averages(&back), averages(&book));
+    assert!(averages(&back).iter().all(|found| found.0 == 6 && found.2.unwrap()[0] == 1), "{:?}", averages(&back));
+    assert!(!book.draft().whole, "once is enough");
+}
