@@ -1,6 +1,7 @@
 //! The agent replaces itself, by the launcher and its slots, on a real engine: good versions, and versions that crash, hang, or
 //! bring the schema forward and then fail; with the power cut at every step of each exchange. Afterwards the device runs an
 //! agent that works on an intact database, and no container was touched.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,6 +1,7 @@
 //! An agent that is a container, and its image replaced: by a good one, by one that crashes, by one that brings the schema
 //! forward and then fails; with the helper killed at every step. Afterwards one agent works on an intact database, and the
 //! application's container was not touched.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]

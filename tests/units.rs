@@ -1,4 +1,5 @@
 //! The units, under a systemd of the test's own: a Debian root with the overlay, booted in namespaces of its own.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,5 +1,6 @@
 //! Copies of application volumes on a real engine: whole, checked, under the services' locks, and never at the price of a
 //! service that stays stopped.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
