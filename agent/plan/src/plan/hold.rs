@@ -225,7 +225,7 @@ fn held(container: String, held: bool) -> Action {
 }
 
 fn app_of<'a>(draft: &Draft<'a>, id: AppId) -> Option<&'a App> {
-    draft.input.target.apps.values().find(|app| app.id == id)
+    draft.input.target.app(id)
 }
 
 fn name_of(draft: &Draft<'_>, id: AppId) -> String {
