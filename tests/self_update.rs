@@ -1,6 +1,7 @@
 //! The agent replaces itself, by the launcher and its slots, on a real engine: good versions, and versions that crash, hang, or
 //! bring the schema forward and then fail; with the power cut at every step of each exchange. Afterwards the device runs an
 //! agent that works on an intact database, and no container was touched.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -9,6 +10,7 @@
 mod signature;
 mod support;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::{
     Answer, Container, Device, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
+    wait_for,
 };
 
 /// How long a version has to prove itself here.
@@ -34,6 +37,8 @@ struct Ground<'e> {
     schema: u64,
     /// The image's own binary.
     own: Vec<u8>,
+    /// How long the log was when something was wanted last.
+    said: Cell<usize>,
 }
 
 /// A binary without what only debuggers read.
@@ -69,15 +74,21 @@ impl<'e> Ground<'e> {
         let before = site.wait_settled(&release);
         let schema = schema(&site.device).unwrap();
         let own = std::fs::read(own).unwrap();
-        Ground { site, service, files: Files::serve(), release, before, schema, own }
+        Ground { site, service, files: Files::serve(), release, before, schema, own, said: Cell::new(0) }
     }
 
     /// The cloud wants this agent; its SHA-256.
     fn want(&self, name: &str, content: Vec<u8>) -> String {
         let sum = sha256(&content);
         let url = self.files.put(name, content);
-        self.site.want_with(&self.release, &[("HOLDFAST_AGENT_URL", &url), ("BALENA_HOLDFAST_AGENT_SHA256", &sum)]);
+        self.set(&[("HOLDFAST_AGENT_URL", &url), ("BALENA_HOLDFAST_AGENT_SHA256", &sum)]);
         sum
+    }
+
+    /// Sets the variables. What is told from now on is told of them.
+    fn set(&self, variables: &[(&str, &str)]) {
+        self.said.set(self.site.device.log().len());
+        self.site.want_with(&self.release, variables);
     }
 
     /// The image's own agent as another file.
@@ -182,6 +193,15 @@ fn good_and_bad_versions() {
     assert_eq!((&failed["running"], &failed["kept"]["sha256"]), (&Value::from("a"), &Value::from(first.as_str())));
     ground.works();
     ground.tells("was not kept");
+    wait_for("the cloud to be told", || {
+        let lines = Value::from(ground.site.cloud.log_lines()).to_string();
+        check(lines.contains("agent 9.9.2 was not kept"), lines)
+    });
+
+    // Ends at every start as a wrong setting does: the unit has it started again all the same.
+    let refusing = ground.want("refusing", script(6, "exit 2"));
+    ground.wait_failed(&refusing);
+    ground.works();
 
     // The next schema version, with a loop that is stuck: it is ready and yet never sees the engine.
     let stuck = ground.site.device.path("stuck");
@@ -192,7 +212,6 @@ fn good_and_bad_versions() {
     assert!(failed["failed"]["why"].as_str().unwrap().contains("the engine has not answered"), "{failed}");
     ground.works();
     ground.tells("the copy of before it");
-    ground.tells("schema version");
 
     // What failed is not tried again, and what it left does not stand in the way of the next one.
     ground.site.device.post("/v3/agent/check", &Value::Null);
@@ -238,15 +257,18 @@ fn what_is_not_what_it_should_be_is_not_installed() {
     let mut ground = Ground::settled(&engine);
     let wrong = "0".repeat(64);
     let url = ground.files.put("wrong", ground.good(1));
-    ground.site.want_with(&ground.release, &[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &wrong)]);
+    ground.set(&[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &wrong)]);
     ground.tells("its SHA-256 is");
-    ground.site.want_with(&ground.release, &[("HOLDFAST_AGENT_URL", &url)]);
+    ground.set(&[("HOLDFAST_AGENT_URL", &url)]);
     ground.tells("HOLDFAST_AGENT_SHA256 is not 64");
     ground.want("foreign", b"\x7fELF of another machine".to_vec());
     ground.tells("no agent for this machine");
-    ground.want("gone", b"x".to_vec());
-    ground.files.put("gone", Vec::new());
+    let (url, sum) = (ground.files.put("gone", Vec::new()), sha256(b"x"));
+    ground.set(&[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &sum)]);
+    ground.tells("its SHA-256 is e3b0c442");
     ground.works();
+    ground.set(&[]);
+    ground.until("nothing to be wanted", |device| slots(device).and_then(|slots| check(slots["error"].is_null(), &slots)));
 
     // By hand, through the agent, and wrong.
     let file = ground.site.device.path("given");
@@ -335,9 +357,10 @@ fn interrupted(engine: &Engine, failing: Option<&PathBuf>, first: usize) -> Vec<
 impl Ground<'_> {
     /// Waits until the device says this, in its log and to its cloud or in its status.
     fn tells(&mut self, words: &str) {
+        let said = self.said.get();
         self.until(&format!("the device to tell {words:?}"), |device| {
             let told = device.try_get("/v3/status").map_err(|error| error.to_string())?.text();
-            check(told.contains(words) || device.log().contains(words), &told)
+            check(told.contains(words) || device.log().get(said..).is_some_and(|log| log.contains(words)), &told)
         });
     }
 }

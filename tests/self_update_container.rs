@@ -2,6 +2,7 @@
 //! forward and then fails; with the helper killed at every step. Afterwards one agent works on an intact database, and the
 //! application's container was not touched. The points after a step, where the helper only looks before the next one begins,
 //! are left to the long run (`HOLDFAST_TEST_ALL=1`).
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -197,6 +198,19 @@ fn a_good_image_is_kept_and_a_bad_one_is_gone_back_from() {
     ground.works();
     let status = ground.site.device.status();
     assert!(status.contains("failed its trial") && status.contains(&crashing), "{status}");
+
+    // The engine makes its container and refuses to start it.
+    let empty = agent_image(&engine, Path::new(&binary()), &["ENTRYPOINT [\"/no/such\"]"]);
+    ground.images.push(empty.clone());
+    ground.ask_for(&empty);
+    ground.wait_helper(&empty);
+    ground.has_image(&good);
+    assert_eq!(ground.id(), before);
+    ground.works();
+    let slots = ground.site.device.get("/v3/agent").json();
+    assert!(slots["failed"]["why"].as_str().unwrap().contains("/no/such"), "{slots}");
+    let image = |name: &str| ground.site.engine.try_call("GET", &format!("/images/{name}/json"), &[]).unwrap().status;
+    assert_eq!((image(&crashing), image(&empty)), (404, 200), "one that failed long ago takes no room any more");
 
     let stuck = agent_image(&engine, &next, &["ENV HOLDFAST_TEST_STUCK_LOOP=/usr/bin/holdfast"]);
     ground.images.push(stuck.clone());

@@ -26,7 +26,7 @@ pub(super) enum BodyKind {
 /// What a caller needs to use a route. On the unix socket everybody is the operator: who can open it may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Nothing: `/ping` and `/v1/healthy` (protocol §17.2).
+    /// Nothing: `/ping` and `/v1/healthy` (protocol §17.2), and the page at `/`.
     Open,
     /// Any key. What a service's key reaches of it is its own app: the handler asks [`Caller::may_touch`].
     Key,
@@ -64,6 +64,14 @@ impl Call {
     /// The fields of a small body.
     pub fn fields(&self) -> Result<Fields, Refusal> {
         Fields::parse(&self.content_type, &self.body)
+    }
+
+    /// Who asks, for the log. The command line says that it is, and only the operator is believed.
+    pub fn asked_by(&self, fields: &Fields) -> String {
+        match self.caller {
+            Caller::Operator if fields.switch("operator") => "command line".to_owned(),
+            _ => self.caller.to_string(),
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -76,6 +77,10 @@ impl Limits {
 
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
+/// A client that is there says so at least this often, and one that does not is asked again so many times so much later.
+const SILENT: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+const ASKED: u32 = 3;
 /// How long to wait when connections cannot be accepted (no file descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -117,12 +122,24 @@ impl Listener {
         match self {
             Listener::Unix(socket) => socket.listener.poll_accept(context).map_ok(|(stream, _)| (Box::new(stream) as _, None)),
             Listener::Tcp(at, listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
-                // Answers are written in one piece: waiting for more would only make them late.
-                let _ = stream.set_nodelay(true);
+                set_up(&stream);
                 (Box::new(stream) as _, Some((remote.ip(), *at)))
             }),
         }
     }
+}
+
+/// Answers are written in one piece: waiting for more would only make them late. And a client that vanishes without a word,
+/// as one does whose cable is pulled, gives its place back: while it follows events nothing else would tell.
+fn set_up(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    // What a kernel refuses costs such a place, and no more.
+    let _ = sockopt::set_tcp_keepidle(stream, SILENT);
+    let _ = sockopt::set_tcp_keepintvl(stream, ASK_AGAIN);
+    let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    // The same where an answer is on its way, which is sent again and again instead.
+    let _ = sockopt::set_tcp_user_timeout(stream, (SILENT + ASK_AGAIN * ASKED).as_millis() as u32);
 }
 
 /// Listeners that share their room for connections.
@@ -248,5 +265,34 @@ async fn connection(
     };
     if let Err(cause) = outcome {
         log::debug!("local API: a connection ended early: {cause}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ours = Listener::Tcp(address, listener);
+        let _theirs = TcpStream::connect(address).await.unwrap();
+        let (_client, from) = std::future::poll_fn(|context| ours.poll_accept(context)).await.unwrap();
+        assert_eq!(from.map(|(_, at)| at), Some(address));
+        // The kernel's list: our end, an established connection, nothing under way, and a timer that asks the other end.
+        let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let end = format!("{:08X}:{:04X}", u32::from_le_bytes([127, 0, 0, 1]), address.port());
+        let rows = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let timers: Vec<String> = rows.filter(|row| row[1] == end && row[3] == "01").map(|row| row[5].into()).collect();
+        assert!(timers.len() == 1 && timers[0].starts_with("02:"), "{timers:?} in {list}");
+
+        let stream = TcpStream::connect(address).await.unwrap();
+        set_up(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), SILENT);
+        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), ASK_AGAIN);
+        assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), ASKED);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 120_000);
     }
 }

@@ -17,8 +17,8 @@ use crate::engine::DEFAULT_ADDRESSES;
 use crate::log_output;
 use crate::settings::{Flags, Settings};
 use crate::slot::container::{self, EngineLink};
-use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put};
-use crate::store::{DataLock, Keep, Place, StoreError, Task, schema_of, work_on_file};
+use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put, sha256_of};
+use crate::store::{DataLock, Place, StoreError, Task, schema_of, work_on_file};
 
 /// Arguments of `self-update`.
 #[derive(Debug, clap::Args)]
@@ -91,11 +91,8 @@ fn job(args: &SelfUpdateArgs) -> anyhow::Result<Job> {
     } else {
         Source::File(std::path::absolute(&given).with_context(|| format!("{given}: it cannot be found"))?)
     };
-    let sha256 = args.sha256.as_ref().map(|sum| sum.trim().to_ascii_lowercase());
-    ensure!(
-        sha256.as_ref().is_none_or(|sum| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit())),
-        "--sha256: 64 hexadecimal digits are expected"
-    );
+    let sha256 = args.sha256.as_deref().map(|sum| sha256_of(sum).context("--sha256: 64 hexadecimal digits are expected"));
+    let sha256 = sha256.transpose()?;
     let text = args.signature.as_deref().map(signature_text).transpose()?;
     let signature = text.map(|text| decode_signature(&text).context("--signature: an ed25519 signature in base64 is expected"));
     Ok(Job { source, sha256, signature: signature.transpose()?, wish: None, offline: args.offline })
@@ -140,6 +137,7 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
         key: settings.update_key.clone(),
         host_root: settings.host_root.clone(),
         root_ca_pem: settings.cloud.root_ca_pem.clone(),
+        turn: std::sync::Arc::default(),
     };
     // The copy takes the data directory for itself; whoever held it would be told here.
     let (schema, backup) = back_up(&place)?;
@@ -157,8 +155,7 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
 fn settings(args: &SelfUpdateArgs) -> anyhow::Result<(Settings, Place)> {
     let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
     let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
-    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
-    let place = Place { keep, ..Place::new(&settings.data_dir, &settings.database) };
+    let place = Place::of(&settings);
     Ok((settings, place))
 }
 

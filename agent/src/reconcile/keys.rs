@@ -14,7 +14,7 @@ const KEY_VARIABLES: [&str; 2] = ["BALENA_SUPERVISOR_API_KEY", "RESIN_SUPERVISOR
 pub(super) fn generate() -> Option<String> {
     let mut bytes = [0u8; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(crate::settings::hex(&bytes))
 }
 
 /// The global key and those that the target's services need, where they are not there yet. A key that a running container was

@@ -40,6 +40,11 @@ impl PublicKey {
         PublicKey::parse(&text).map(Some).ok_or_else(|| SlotError::file(given, expected))
     }
 
+    /// Refuses what has no signature at all, before anything is done about it.
+    pub(super) fn expect(key: Option<&PublicKey>, name: &str, signature: Option<&[u8]>) -> Result<(), SlotError> {
+        if key.is_some() && signature.is_none() { Err(SlotError::of(name, UNSIGNED)) } else { Ok(()) }
+    }
+
     fn parse(text: &str) -> Option<PublicKey> {
         let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
         let bytes = decode_base64(&body)?;

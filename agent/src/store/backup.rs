@@ -23,7 +23,8 @@ use super::integrity::{self, Depth, Verdict};
 use super::interface::BackupInfo;
 use super::migrations::{migrations, recorded_version, version};
 use super::open::{APPLICATION_ID, connect, connect_to_read};
-use super::place::{Place, remove, sync_folder};
+use super::place::{Place, remove};
+use crate::settings::sync_folder;
 
 pub(super) use name::{Named, list, utc};
 

@@ -14,9 +14,10 @@ use super::integrity::{self, Depth, Verdict};
 use super::interface::Done;
 use super::migrations::{migrations, version};
 use super::open::connect_to_read;
-use super::place::{Place, sync_folder};
+use super::place::Place;
 use super::recover::folders;
 use super::task::Task;
+use crate::settings::sync_folder;
 
 /// Does it. `connection` has the database open for writing.
 pub(super) fn carry_out(connection: &Connection, place: &Place, task: &Task, now: Now) -> Result<Done, StoreError> {

@@ -21,5 +21,5 @@ pub use options::{
 };
 pub(crate) use spec::Names;
 pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
-pub use specify::{container_name, network_name, specify, volume_name};
+pub use specify::{container_name, network_name, specify, volume_name, volume_owner};
 pub use supervisor_network::{SUPERVISOR_GATEWAY, SUPERVISOR_NETWORK, SUPERVISOR_SUBNET};

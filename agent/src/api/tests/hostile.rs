@@ -149,3 +149,15 @@ async fn a_stop_lets_requests_end_and_takes_the_socket_away() {
     assert!(running.await.unwrap().is_ok(), "what runs is answered");
     assert!(!served.socket.exists());
 }
+
+#[tokio::test]
+async fn what_may_have_been_handed_on_is_not_said_to_be_given_up() {
+    let mut given = impatient();
+    given.store_time = Duration::from_secs(9);
+    let mut served = given.serve().await;
+    let (status, message) = served.refused("POST", "/v1/reboot", "{}").await;
+    assert!(status == 503 && message.ends_with("what was asked for may still be done"), "{message}");
+    assert!(matches!(served.requests.try_recv().unwrap(), Request::Host { .. }), "it was");
+    let (_, message) = served.refused("GET", "/v3/target", "").await;
+    assert!(message.ends_with("nothing is left running"), "{message}");
+}

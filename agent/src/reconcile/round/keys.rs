@@ -50,7 +50,7 @@ impl Reconciler {
         self.publish_progress();
         let next = if owner.is_some() { "; the service's container is made anew with it" } else { "" };
         let wall_ms = self.tools.clock.now().wall_ms;
-        self.announcer.say(Level::Info, None, None, format!("the {whose} is a new one, asked for by {from}{next}"), wall_ms);
+        self.announcer.say(Level::Info, None, None, format!("the {whose} is a new one, asked for by the {from}{next}"), wall_ms);
         Ok(key)
     }
 

@@ -9,9 +9,10 @@ use holdfast_plan::policy::Now;
 use super::super::data_dir::{beside, ensure_folder};
 use super::super::error::StoreError;
 use super::super::migrations::{migrate, migrations};
-use super::super::place::{Place, remove, sync_folder};
+use super::super::place::{Place, remove};
 use super::APPLICATION_ID;
 use super::connect::connect;
+use crate::settings::sync_folder;
 
 /// Makes a whole, empty database under another name: what goes wrong here leaves everything else as it was.
 pub(in crate::store) fn make(place: &Place, now: Now) -> Result<PathBuf, StoreError> {

@@ -339,7 +339,7 @@ fn a_copy_that_waits_is_put_in_and_the_replaced_file_kept() {
     backup::fetch(&copy, &folder.place().waiting()).unwrap();
     let opened = folder.open().unwrap();
     assert_eq!(value(&opened.connection).as_deref(), Some("old"));
-    assert!(opened.recovery.unwrap().message.contains("replaced by db restore"));
+    assert!(opened.recovery.unwrap().message.contains("replaced by the copy"));
     assert_eq!(folder.set_aside(), 1);
     drop(opened.connection);
     fs::write(folder.place().waiting(), "half a copy").unwrap();
