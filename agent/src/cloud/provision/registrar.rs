@@ -163,7 +163,11 @@ impl Registrar for HttpRegistrar {
         let (response, call) = self.call(Method::POST, url, KeyOf::Fleet, Some(&body)).await?;
         let status = response.status();
         if status.is_success() {
-            return Ok(Installed::Yes);
+            // A captive portal answers like this too, and without its provisioning key the device could not come back.
+            return match self.find(KeyOf::Device).await? {
+                Some(_) => Ok(Installed::Yes),
+                None => Err(CloudError::NotATarget(format!("{call}: answered {status}, but the cloud does not know the key"))),
+            };
         }
         let error = refusal(response, call, "the provisioning key may not set this device's key").await;
         // The key was good enough to see the device a moment ago, so these are about the device and not about the key.

@@ -101,12 +101,17 @@ async fn a_device_is_asked_for_with_either_key() {
 async fn a_key_is_installed_or_refused_for_good_or_tried_again() {
     let (registrar, server) = at(vec![
         Canned::new("200 OK", "\"devicekey\""),
+        Canned::new("200 OK", r#"{"d":[{"id":7}]}"#),
+        Canned::new("200 OK", "<html>Sign in"),
+        Canned::new("401 Unauthorized", ""),
         Canned::new("403 Forbidden", "not yours"),
         Canned::new("500 Internal Server Error", ""),
         Canned::new("429 Too Many Requests", "").header("retry-after", "9"),
     ])
     .await;
     assert_eq!(registrar.install(7, "devicekey").await, Ok(Installed::Yes));
+    let portal = registrar.install(7, "devicekey").await.unwrap_err().to_string();
+    assert!(portal.contains("does not know the key"), "{portal}");
     let refused = registrar.install(7, "devicekey").await.unwrap();
     assert!(matches!(&refused, Installed::Refused(why) if why.contains("not yours")), "{refused:?}");
     assert!(registrar.install(7, "devicekey").await.is_err());
