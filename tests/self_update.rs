@@ -6,20 +6,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "self_update/signature.rs"]
+mod signature;
 mod support;
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{
-    Container, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots, wait_for,
+    Answer, Container, Device, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
+    wait_for,
 };
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";
+
+/// So many devices are interrupted side by side for each kind of version: most of the time somebody is waited for.
+const SIDE_BY_SIDE: usize = 2;
 
 /// A device that settled with the image's own agent, started by the launcher.
 struct Ground<'e> {
@@ -48,7 +54,13 @@ fn sha256(bytes: &[u8]) -> String {
 
 impl<'e> Ground<'e> {
     fn settled(engine: &'e Engine) -> Ground<'e> {
+        Ground::settled_as(engine, |_| {})
+    }
+
+    /// The same of a device that is prepared first.
+    fn settled_as(engine: &'e Engine, prepare: impl FnOnce(&mut Device)) -> Ground<'e> {
         let mut site = Site::on(engine);
+        prepare(&mut site.device);
         let own = site.device.path("holdfast");
         stripped(Path::new(&binary()), &own);
         site.device.change_agent(&own);
@@ -86,6 +98,11 @@ impl<'e> Ground<'e> {
 
     fn until<T>(&mut self, what: &str, look: impl FnMut(&support::Device) -> Result<T, String>) -> T {
         self.service.until(&mut self.site.device, what, look)
+    }
+
+    /// Runs a command that may have the agent started anew.
+    fn command(&mut self, arguments: &[&str]) -> Answer {
+        self.service.command(&mut self.site.device, arguments)
     }
 
     /// Waits until this version is kept and runs.
@@ -255,7 +272,7 @@ fn what_is_not_what_it_should_be_is_not_installed() {
     assert!(refused.code == 1 && refused.stderr.contains("its SHA-256 is"), "{refused:?}");
     // By hand, through the agent, and right.
     ground.site.want(&ground.release);
-    let taken = ground.site.device.command(&["self-update", file.to_str().unwrap()]);
+    let taken = ground.command(&["self-update", file.to_str().unwrap()]);
     assert!(taken.code == 0 && taken.stdout.contains("on trial"), "{taken:?}");
     let first = sha256(&ground.good(2));
     ground.wait_kept(&first);
@@ -283,27 +300,19 @@ fn what_is_not_what_it_should_be_is_not_installed() {
 fn the_power_is_cut_at_every_step() {
     let Some(engine) = Engine::shared() else { return };
     let (begin, next) = (Instant::now(), next_agent());
-    let mut ground = Ground::settled(&engine);
-    let mut points = [Vec::new(), Vec::new()];
-    for (kind, points) in points.iter_mut().enumerate() {
-        for step in 0.. {
-            let number = 1000 * (kind + 1) + step;
-            let name = format!("version-{number}");
-            ground.cut_at(step);
-            if kind == 0 {
-                let sum = ground.want(&name, ground.good(number));
-                ground.wait_kept(&sum);
-            } else {
-                let sum = ground.want(&name, migrates_and_ends(number, &next));
-                ground.wait_failed(&sum);
-            }
-            ground.works();
-            match ground.was_cut() {
-                Some(at) => points.push(at),
-                None => break,
-            }
+    let points = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2 * SIDE_BY_SIDE)
+            .map(|number| {
+                let (kind, first, engine, next) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE, &engine, &next);
+                (kind, scope.spawn(move || interrupted(engine, (kind == 1).then_some(next), first)))
+            })
+            .collect();
+        let mut points = [Vec::new(), Vec::new()];
+        for (kind, worker) in workers {
+            points[kind].extend(worker.join().expect("what it says went wrong"));
         }
-    }
+        points
+    });
     for (kind, points) in ["a good version", "one that brings the schema forward and fails"].iter().zip(&points) {
         println!("{kind}: cut at {} points: {}", points.len(), points.join(", "));
     }
@@ -314,6 +323,30 @@ fn the_power_is_cut_at_every_step() {
         begin.elapsed().as_secs_f32()
     );
     assert!(points[0].len() >= 10 && points[1].len() >= 14, "{points:?}");
+}
+
+/// Cuts the power of one device at every so-many-th point from the `first` on until there are no more, each time with another
+/// version: a good one, or one that has `failing` bring the schema forward. Says at which.
+fn interrupted(engine: &Engine, failing: Option<&PathBuf>, first: usize) -> Vec<String> {
+    let mut ground = Ground::settled(engine);
+    let mut points = Vec::new();
+    for step in (first..).step_by(SIDE_BY_SIDE) {
+        let name = format!("version-{step}");
+        ground.cut_at(step);
+        if let Some(next) = failing {
+            let sum = ground.want(&name, migrates_and_ends(step, next));
+            ground.wait_failed(&sum);
+        } else {
+            let sum = ground.want(&name, ground.good(step));
+            ground.wait_kept(&sum);
+        }
+        ground.works();
+        match ground.was_cut() {
+            Some(at) => points.push(at),
+            None => break,
+        }
+    }
+    points
 }
 
 impl Ground<'_> {

@@ -105,7 +105,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>, trial: A
         port: settings.cloud.listen_port,
         port_override: settings.cloud.listen_port_override,
     };
-    let limits = api::Limits::default();
+    let limits = api::Limits::of(settings.cloud.api_timeout);
     loops.spawn(api::serve_tcp(places, state.clone(), listening, limits, ended(wires.shutdown.subscribe())));
     loops.spawn(api::serve(socket, state, limits, ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());

@@ -2,11 +2,12 @@
 //! kills it when it does not become ready.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Device, PATIENCE};
+use super::{Answer, Device, PATIENCE, check};
 
 /// A start that does not become ready within this is killed. A service manager is more patient.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -63,6 +64,15 @@ impl Supervised {
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }
+    }
+
+    /// Runs a command of the binary against the agent, which may end and has to be started again meanwhile.
+    pub fn command(&mut self, device: &mut Device, arguments: &[&str]) -> Answer {
+        let mut command = device.prepared(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let output = std::thread::spawn(move || child.wait_with_output());
+        self.until(device, "the command to end", |_| check(output.is_finished(), "it runs"));
+        Answer::of(&output.join().expect("no panic").expect("it can be waited for"))
     }
 
     fn tend(&mut self, device: &mut Device) {

@@ -1,16 +1,17 @@
 //! `holdfast self-update`: through the agent when one runs, on its slots when none does.
 
+mod follow;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::ClientArgs;
 use super::exit::Usage;
 use super::output::{print, print_answer, print_json};
-use crate::client::{self, ClientError, Device};
+use crate::client::{self, ClientError};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::DEFAULT_ADDRESSES;
 use crate::log_output;
@@ -18,9 +19,6 @@ use crate::settings::{Flags, Settings};
 use crate::slot::container::{self, EngineLink};
 use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put, sha256_of};
 use crate::store::{DataLock, Place, StoreError, Task, schema_of, work_on_file};
-
-/// How often it is looked how far the agent is.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Arguments of `self-update`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +54,8 @@ pub(super) struct SelfUpdateArgs {
     client: ClientArgs,
 }
 
+const ON_TRIAL: &str = "The new agent is started on trial. See what becomes of it with: holdfast self-update --show\n";
+
 pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
     let device = args.client.device();
     if args.helper {
@@ -71,7 +71,10 @@ pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
             return Err(Usage(text.to_owned()).into());
         }
         match client::post(&device, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
-            Ok(_) => follow(&device, args.client.json).await?,
+            Ok(_) => {
+                follow::follow(&device, args.image.is_some(), args.client.json).await?;
+                done(args.client.json, ON_TRIAL)?;
+            }
             Err(away @ ClientError::NotReachable { .. }) => install(&args, job, &away).await?,
             Err(error) => return Err(error.into()),
         }
@@ -113,32 +116,6 @@ fn request(job: &Job, signature: Option<&str>) -> anyhow::Result<String> {
     let mut request = json!({ "sha256": job.sha256, "signature": signature, "offline": job.offline });
     request[field] = value;
     Ok(request.to_string())
-}
-
-/// Tells what the agent does until the new one is on trial, or it failed.
-async fn follow(device: &Device, as_json: bool) -> anyhow::Result<()> {
-    let mut said = String::new();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let shown: Value = match client::get(device, "/v3/agent").await {
-            Ok(reply) => reply.json()?,
-            // It ends to be started anew.
-            Err(_) => break,
-        };
-        let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
-        if !shown["trial"].is_null() || text("doing").starts_with("a helper") {
-            break;
-        }
-        let (doing, error) = (text("doing"), text("error"));
-        if doing.is_empty() && !error.is_empty() {
-            bail!("{error}");
-        }
-        if doing != said && !as_json && !doing.is_empty() {
-            print(&format!("{doing}\n"))?;
-        }
-        said = doing;
-    }
-    done(as_json, "The new agent is started on trial. See what becomes of it with: holdfast self-update --show\n")
 }
 
 fn done(as_json: bool, text: &str) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::SelfUpdate;
 use crate::reconcile::{Phase, View};
 use crate::slot::container::{EngineLink, Helper, is_new, own_container, start_helper};
-use crate::slot::{Before, Job, SlotError, Slots, Source, begin, keep_copy, obtain, put};
+use crate::slot::{Before, Job, PublicKey, SlotError, Slots, Source, begin, keep_copy, obtain, put};
 use crate::store::{BackupInfo, Task};
 
 /// How long an update waits until nothing else is being done.
@@ -60,6 +60,9 @@ impl SelfUpdate {
 
     /// Leaves the replacement of this agent's container to a helper.
     async fn replace_container(&self, image: &str, job: &Job) -> Result<Begun, SlotError> {
+        if PublicKey::read(self.ground.key.as_ref())?.is_some() {
+            return Err(refused("an image bears no signature, and this device installs only what is signed (update.pub)"));
+        }
         let engine = self.links.view.borrow().engine.clone().ok_or_else(|| refused("the engine has not answered yet"))?;
         let socket = engine.address.strip_prefix("unix://").map(PathBuf::from);
         let link = EngineLink { socket: socket.ok_or_else(|| refused("this goes by an engine's unix socket and by no other"))? };
