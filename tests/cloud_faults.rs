@@ -8,34 +8,12 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{App, Cloud, Device, Failure, Release, Service, check, device_target, wait_for};
-
-/// An image reference the simulated engine can pull.
-fn image(digit: u8) -> String {
-    format!("registry.example.com/v2/{digit:032x}@sha256:{digit:064x}")
-}
-
-fn release(number: u8) -> Release {
-    Release::new(&format!("release {number}"))
-        .service("db", Service::new(&image(1)))
-        .service("main", Service::new(&image(10 + number)).depends_on(&["db"]))
-}
-
-/// A device that has settled on its first release.
-fn settled() -> (Cloud, Device, App) {
-    let mut device = Device::simulated();
-    let cloud = Cloud::of(&device);
-    let app = App::new();
-    cloud.want(&[(&app, &release(1))]);
-    device.join(&cloud);
-    cloud.wait_settled(&app, &release(1));
-    (cloud, device, app)
-}
+use support::{App, Cloud, Device, Failure, check, device_target, numbered_release as release, simulated_and_settled, wait_for};
 
 /// While the cloud is like this a new target does not arrive, the status mentions these words, the first release goes on;
 /// afterwards the target arrives.
 fn survives(spoil: impl FnOnce(&Cloud), words: &[&str]) {
-    let (cloud, device, app) = settled();
+    let (cloud, device, app) = simulated_and_settled();
     spoil(&cloud);
     cloud.want(&[(&app, &release(2))]);
     device.wait_status(words);
@@ -86,7 +64,7 @@ fn a_cloud_that_answers_with_more_than_the_agent_takes() {
 
 #[test]
 fn a_cloud_that_does_not_know_this_device() {
-    let (cloud, device, app) = settled();
+    let (cloud, device, app) = simulated_and_settled();
     cloud.set_whole_target(json!({ "ffff": { "name": "other", "config": {}, "apps": {} } }));
     device.wait_status(&["no entry for this device"]);
     assert_eq!(device.running_services(), ["db", "main"], "the previous target stays in force");
@@ -96,7 +74,7 @@ fn a_cloud_that_does_not_know_this_device() {
 
 #[test]
 fn a_slow_cloud_holds_nothing_else_up() {
-    let (cloud, device, app) = settled();
+    let (cloud, device, app) = simulated_and_settled();
     cloud.delay(Duration::from_secs(4));
     cloud.want(&[(&app, &release(2))]);
     let begin = std::time::Instant::now();
@@ -109,7 +87,7 @@ fn a_slow_cloud_holds_nothing_else_up() {
 
 #[test]
 fn a_busy_clouds_retry_after_is_honoured_in_seconds() {
-    let (cloud, device, app) = settled();
+    let (cloud, device, app) = simulated_and_settled();
     cloud.fail(Failure::TooManyRequests { retry_after_s: 4 });
     cloud.want(&[(&app, &release(2))]);
     device.wait_status(&["answered 429"]);
@@ -124,7 +102,7 @@ fn a_busy_clouds_retry_after_is_honoured_in_seconds() {
 
 #[test]
 fn a_restart_costs_a_304_and_no_body() {
-    let (cloud, mut device, app) = settled();
+    let (cloud, mut device, app) = simulated_and_settled();
     let (status, _) = device.stop();
     assert!(status.success(), "{status}");
     let before = cloud.polls().len();
@@ -140,7 +118,7 @@ fn a_restart_costs_a_304_and_no_body() {
 
 #[test]
 fn a_bad_app_is_refused_alone() {
-    let (cloud, device, good) = settled();
+    let (cloud, device, good) = simulated_and_settled();
     // Container names carry the release's numbers, which a cloud gives once: each app has its own.
     let bad = App::new();
     cloud.want(&[(&good, &release(1)), (&bad, &release(11))]);
@@ -175,7 +153,7 @@ fn the_first_install_waits_for_the_cloud() {
 
 #[test]
 fn reports_carry_only_what_changed() {
-    let (cloud, _device, app) = settled();
+    let (cloud, _device, app) = simulated_and_settled();
     let reports = cloud.reports();
     assert!(reports[0].get("supervisor_version").is_some_and(Value::is_string), "{}", reports[0]);
     assert!(reports[1..].iter().all(|report| report.get("supervisor_version").is_none()), "{reports:?}");

@@ -8,14 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{App, Cloud, Device, Follow, Release, Service, check, wait_for};
-
-fn release(number: u32) -> Release {
-    let image = |n: u32| format!("registry.example.com/v2/{n:032x}@sha256:{n:064x}");
-    Release::new(&format!("release {number}"))
-        .service("db", Service::new(&image(1)))
-        .service("main", Service::new(&image(10 + number)).depends_on(&["db"]))
-}
+use support::{App, Cloud, Device, Follow, check, numbered_release as release, simulated_and_settled, wait_for};
 
 fn ids(rows: &[Value]) -> Vec<i64> {
     rows.iter().filter_map(|row| row["id"].as_i64()).collect()
@@ -143,12 +136,7 @@ fn streams_leave_room_for_questions_and_end_with_the_agent() {
 
 #[test]
 fn an_idle_device_with_followers_writes_nothing() {
-    let mut device = Device::simulated();
-    let cloud = Cloud::of(&device);
-    let app = App::new();
-    cloud.want(&[(&app, &release(1))]);
-    device.join(&cloud);
-    cloud.wait_settled(&app, &release(1));
+    let (_cloud, device, _app) = simulated_and_settled();
     std::thread::sleep(Duration::from_secs(2));
     let follow = Follow::get(&device, "/v3/events");
     follow.wait("the phase", |row| row["kind"] == "phase");

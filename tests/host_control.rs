@@ -1,5 +1,6 @@
 //! The host below the containers: boot configuration, restart and shutdown, name and proxy; on a tree that stands for the
 //! host's root, and a bus of the test's own with somebody on it who writes down what he is asked for.
+// runs: beside the others
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -7,23 +7,11 @@ mod support;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{App, Cloud, Device, Release, Service, check, device_target, wait_for};
-
-fn release(number: u8) -> Release {
-    let image = |n: u8| format!("registry.example.com/v2/{n:032x}@sha256:{n:064x}");
-    Release::new(&format!("release {number}"))
-        .service("db", Service::new(&image(1)))
-        .service("main", Service::new(&image(10 + number)).depends_on(&["db"]))
-}
+use support::{App, Cloud, Device, check, device_target, numbered_release as release, simulated_and_settled, wait_for};
 
 /// A device on its first release that wants the second, and a lock of one of its services in the way.
 fn blocked(service: &str, file: &str) -> (Cloud, Device, App, PathBuf) {
-    let mut device = Device::simulated();
-    let cloud = Cloud::of(&device);
-    let app = App::new();
-    cloud.want(&[(&app, &release(1))]);
-    device.join(&cloud);
-    cloud.wait_settled(&app, &release(1));
+    let (cloud, device, app) = simulated_and_settled();
 
     let folder = device.lock_dir(&app, service);
     std::fs::create_dir_all(&folder).unwrap();

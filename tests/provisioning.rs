@@ -1,5 +1,6 @@
 //! Devices that join their cloud: fresh ones, ones that lost something, ones whose uuid is another's; with every trouble the
 //! cloud can make, and with their plug pulled at every step. Each ends on the cloud's list exactly once.
+// runs: beside the others
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

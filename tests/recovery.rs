@@ -135,7 +135,7 @@ fn commands_work_on_the_file_and_through_the_agent() {
     wait_for("the agent to have put it in", || {
         let status = device.try_get("/v3/status").map_err(|error| error.to_string())?.json();
         let message = status["database"]["recovery"]["message"].to_string();
-        check(message.contains("replaced by db restore"), message)
+        check(message.contains("replaced by the copy"), message)
     });
     assert_eq!(device.path("data/damaged").read_dir().unwrap().count(), 2);
     cloud.wait_settled(&app, &release);

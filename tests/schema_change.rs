@@ -1,5 +1,6 @@
-//! Two agents of different schema versions on one data directory: the one cargo built, and one with a step more (feature
-//! `test-migration`), as before and after an update of the agent.
+//! Two agents of different schema versions on one data directory: the one cargo built, and one with a step more
+//! (`holdfast-next`), as before and after an update of the agent.
+// runs: beside the others
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,21 +1,31 @@
 //! The agent replaces itself, by the launcher and its slots, on a real engine: good versions, and versions that crash, hang, or
 //! bring the schema forward and then fail; with the power cut at every step of each exchange. Afterwards the device runs an
 //! agent that works on an intact database, and no container was touched.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "self_update/signature.rs"]
+mod signature;
 mod support;
 
-use std::path::Path;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Container, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots};
+use support::{
+    Answer, Container, Device, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
+    wait_for,
+};
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";
+
+/// So many devices are interrupted side by side for each kind of version: most of the time somebody is waited for.
+const SIDE_BY_SIDE: usize = 2;
 
 /// A device that settled with the image's own agent, started by the launcher.
 struct Ground<'e> {
@@ -27,6 +37,8 @@ struct Ground<'e> {
     schema: u64,
     /// The image's own binary.
     own: Vec<u8>,
+    /// How long the log was when something was wanted last.
+    said: Cell<usize>,
 }
 
 /// A binary without what only debuggers read.
@@ -42,7 +54,13 @@ fn sha256(bytes: &[u8]) -> String {
 
 impl<'e> Ground<'e> {
     fn settled(engine: &'e Engine) -> Ground<'e> {
+        Ground::settled_as(engine, |_| {})
+    }
+
+    /// The same of a device that is prepared first.
+    fn settled_as(engine: &'e Engine, prepare: impl FnOnce(&mut Device)) -> Ground<'e> {
         let mut site = Site::on(engine);
+        prepare(&mut site.device);
         let own = site.device.path("holdfast");
         stripped(Path::new(&binary()), &own);
         site.device.change_agent(&own);
@@ -56,15 +74,21 @@ impl<'e> Ground<'e> {
         let before = site.wait_settled(&release);
         let schema = schema(&site.device).unwrap();
         let own = std::fs::read(own).unwrap();
-        Ground { site, service, files: Files::serve(), release, before, schema, own }
+        Ground { site, service, files: Files::serve(), release, before, schema, own, said: Cell::new(0) }
     }
 
     /// The cloud wants this agent; its SHA-256.
     fn want(&self, name: &str, content: Vec<u8>) -> String {
         let sum = sha256(&content);
         let url = self.files.put(name, content);
-        self.site.want_with(&self.release, &[("HOLDFAST_AGENT_URL", &url), ("BALENA_HOLDFAST_AGENT_SHA256", &sum)]);
+        self.set(&[("HOLDFAST_AGENT_URL", &url), ("BALENA_HOLDFAST_AGENT_SHA256", &sum)]);
         sum
+    }
+
+    /// Sets the variables. What is told from now on is told of them.
+    fn set(&self, variables: &[(&str, &str)]) {
+        self.said.set(self.site.device.log().len());
+        self.site.want_with(&self.release, variables);
     }
 
     /// The image's own agent as another file.
@@ -74,6 +98,11 @@ impl<'e> Ground<'e> {
 
     fn until<T>(&mut self, what: &str, look: impl FnMut(&support::Device) -> Result<T, String>) -> T {
         self.service.until(&mut self.site.device, what, look)
+    }
+
+    /// Runs a command that may have the agent started anew.
+    fn command(&mut self, arguments: &[&str]) -> Answer {
+        self.service.command(&mut self.site.device, arguments)
     }
 
     /// Waits until this version is kept and runs.
@@ -164,6 +193,15 @@ fn good_and_bad_versions() {
     assert_eq!((&failed["running"], &failed["kept"]["sha256"]), (&Value::from("a"), &Value::from(first.as_str())));
     ground.works();
     ground.tells("was not kept");
+    wait_for("the cloud to be told", || {
+        let lines = Value::from(ground.site.cloud.log_lines()).to_string();
+        check(lines.contains("agent 9.9.2 was not kept"), lines)
+    });
+
+    // Ends at every start as a wrong setting does: the unit has it started again all the same.
+    let refusing = ground.want("refusing", script(6, "exit 2"));
+    ground.wait_failed(&refusing);
+    ground.works();
 
     // Hangs: the service manager kills it.
     ground.service.ends.clear();
@@ -184,7 +222,6 @@ fn good_and_bad_versions() {
     assert!(failed["failed"]["why"].as_str().unwrap().contains("the engine has not answered"), "{failed}");
     ground.works();
     ground.tells("the copy of before it");
-    ground.tells("schema version");
 
     // What failed is not tried again, and what it left does not stand in the way of the next one.
     ground.site.device.post("/v3/agent/check", &Value::Null);
@@ -215,15 +252,18 @@ fn what_is_not_what_it_should_be_is_not_installed() {
     let mut ground = Ground::settled(&engine);
     let wrong = "0".repeat(64);
     let url = ground.files.put("wrong", ground.good(1));
-    ground.site.want_with(&ground.release, &[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &wrong)]);
+    ground.set(&[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &wrong)]);
     ground.tells("its SHA-256 is");
-    ground.site.want_with(&ground.release, &[("HOLDFAST_AGENT_URL", &url)]);
+    ground.set(&[("HOLDFAST_AGENT_URL", &url)]);
     ground.tells("HOLDFAST_AGENT_SHA256 is not 64");
     ground.want("foreign", b"\x7fELF of another machine".to_vec());
     ground.tells("no agent for this machine");
-    ground.want("gone", b"x".to_vec());
-    ground.files.put("gone", Vec::new());
+    let (url, sum) = (ground.files.put("gone", Vec::new()), sha256(b"x"));
+    ground.set(&[("HOLDFAST_AGENT_URL", &url), ("HOLDFAST_AGENT_SHA256", &sum)]);
+    ground.tells("its SHA-256 is e3b0c442");
     ground.works();
+    ground.set(&[]);
+    ground.until("nothing to be wanted", |device| slots(device).and_then(|slots| check(slots["error"].is_null(), &slots)));
 
     // By hand, through the agent, and wrong.
     let file = ground.site.device.path("given");
@@ -232,7 +272,7 @@ fn what_is_not_what_it_should_be_is_not_installed() {
     assert!(refused.code == 1 && refused.stderr.contains("its SHA-256 is"), "{refused:?}");
     // By hand, through the agent, and right.
     ground.site.want(&ground.release);
-    let taken = ground.site.device.command(&["self-update", file.to_str().unwrap()]);
+    let taken = ground.command(&["self-update", file.to_str().unwrap()]);
     assert!(taken.code == 0 && taken.stdout.contains("on trial"), "{taken:?}");
     let first = sha256(&ground.good(2));
     ground.wait_kept(&first);
@@ -260,27 +300,19 @@ fn what_is_not_what_it_should_be_is_not_installed() {
 fn the_power_is_cut_at_every_step() {
     let Some(engine) = Engine::shared() else { return };
     let (begin, next) = (Instant::now(), next_agent());
-    let mut ground = Ground::settled(&engine);
-    let mut points = [Vec::new(), Vec::new()];
-    for (kind, points) in points.iter_mut().enumerate() {
-        for step in 0.. {
-            let number = 1000 * (kind + 1) + step;
-            let name = format!("version-{number}");
-            ground.cut_at(step);
-            if kind == 0 {
-                let sum = ground.want(&name, ground.good(number));
-                ground.wait_kept(&sum);
-            } else {
-                let sum = ground.want(&name, migrates_and_ends(number, &next));
-                ground.wait_failed(&sum);
-            }
-            ground.works();
-            match ground.was_cut() {
-                Some(at) => points.push(at),
-                None => break,
-            }
+    let points = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2 * SIDE_BY_SIDE)
+            .map(|number| {
+                let (kind, first, engine, next) = (number / SIDE_BY_SIDE, number % SIDE_BY_SIDE, &engine, &next);
+                (kind, scope.spawn(move || interrupted(engine, (kind == 1).then_some(next), first)))
+            })
+            .collect();
+        let mut points = [Vec::new(), Vec::new()];
+        for (kind, worker) in workers {
+            points[kind].extend(worker.join().expect("what it says went wrong"));
         }
-    }
+        points
+    });
     for (kind, points) in ["a good version", "one that brings the schema forward and fails"].iter().zip(&points) {
         println!("{kind}: cut at {} points: {}", points.len(), points.join(", "));
     }
@@ -293,12 +325,37 @@ fn the_power_is_cut_at_every_step() {
     assert!(points[0].len() >= 10 && points[1].len() >= 14, "{points:?}");
 }
 
+/// Cuts the power of one device at every so-many-th point from the `first` on until there are no more, each time with another
+/// version: a good one, or one that has `failing` bring the schema forward. Says at which.
+fn interrupted(engine: &Engine, failing: Option<&PathBuf>, first: usize) -> Vec<String> {
+    let mut ground = Ground::settled(engine);
+    let mut points = Vec::new();
+    for step in (first..).step_by(SIDE_BY_SIDE) {
+        let name = format!("version-{step}");
+        ground.cut_at(step);
+        if let Some(next) = failing {
+            let sum = ground.want(&name, migrates_and_ends(step, next));
+            ground.wait_failed(&sum);
+        } else {
+            let sum = ground.want(&name, ground.good(step));
+            ground.wait_kept(&sum);
+        }
+        ground.works();
+        match ground.was_cut() {
+            Some(at) => points.push(at),
+            None => break,
+        }
+    }
+    points
+}
+
 impl Ground<'_> {
     /// Waits until the device says this, in its log and to its cloud or in its status.
     fn tells(&mut self, words: &str) {
+        let said = self.said.get();
         self.until(&format!("the device to tell {words:?}"), |device| {
             let told = device.try_get("/v3/status").map_err(|error| error.to_string())?.text();
-            check(told.contains(words) || device.log().contains(words), &told)
+            check(told.contains(words) || device.log().get(said..).is_some_and(|log| log.contains(words)), &told)
         });
     }
 }

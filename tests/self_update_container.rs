@@ -1,6 +1,8 @@
 //! An agent that is a container, and its image replaced: by a good one, by one that crashes, by one that brings the schema
 //! forward and then fails; with the helper killed at every step. Afterwards one agent works on an intact database, and the
-//! application's container was not touched.
+//! application's container was not touched. The points after a step, where the helper only looks before the next one begins,
+//! are left to the long run (`HOLDFAST_TEST_ALL=1`).
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -12,7 +14,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::{
-    Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, next_agent, unique, wait_within,
+    Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, long_run, next_agent, unique, wait_within,
 };
 
 /// Longer than a change takes on a machine that has other things to do.
@@ -20,6 +22,10 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Points of the agent itself before its helper begins: those of `self_update` have been seen there.
 const BEFORE_THE_HELPER: usize = 3;
+/// What a step left is what the next one finds: between the two points the helper only looks.
+const SAME_AS_THE_NEXT: &str = "after a step of the helper";
+/// So many agents are interrupted side by side for each kind of image: most of the time somebody is waited for.
+const SIDE_BY_SIDE: usize = 2;
 
 /// A device whose agent is a container.
 struct Ground<'e> {
@@ -32,7 +38,8 @@ struct Ground<'e> {
 }
 
 impl<'e> Ground<'e> {
-    fn settled(engine: &'e Engine) -> Ground<'e> {
+    /// One that settled with the agent of this image.
+    fn settled(engine: &'e Engine, image: &str) -> Ground<'e> {
         let mut site = Site::on(engine);
         let scope = format!("agent-{}", unique());
         site.device.set("HOLDFAST_SCOPE", &scope);
@@ -42,10 +49,9 @@ impl<'e> Ground<'e> {
         let before = site.wait_settled(&release);
         let schema = site.device.get("/v3/status").json()["database"]["schema"].as_u64().unwrap();
         assert!(site.device.stop().0.success());
-        let image = agent_image(engine, Path::new(&binary()), &[]);
         let name = format!("agent-{}", unique());
-        let ground = Ground { site, name, release, before, schema, images: vec![image.clone()] };
-        ground.create(&image, &scope);
+        let ground = Ground { site, name, release, before, schema, images: Vec::new() };
+        ground.create(image, &scope);
         ground.works();
         ground
     }
@@ -164,8 +170,10 @@ impl Drop for Ground<'_> {
 fn a_good_image_is_kept_and_a_bad_one_is_gone_back_from() {
     let Some(engine) = Engine::shared() else { return };
     let next = next_agent();
-    let mut ground = Ground::settled(&engine);
-    let (first, own) = (ground.id(), ground.images[0].clone());
+    let own = agent_image(&engine, Path::new(&binary()), &[]);
+    let mut ground = Ground::settled(&engine, &own);
+    ground.images.push(own.clone());
+    let first = ground.id();
 
     let good = ground.tagged(&own, "good");
     let settings = ground.inspect(&ground.name).unwrap();
@@ -191,6 +199,19 @@ fn a_good_image_is_kept_and_a_bad_one_is_gone_back_from() {
     let status = ground.site.device.status();
     assert!(status.contains("failed its trial") && status.contains(&crashing), "{status}");
 
+    // The engine makes its container and refuses to start it.
+    let empty = agent_image(&engine, Path::new(&binary()), &["ENTRYPOINT [\"/no/such\"]"]);
+    ground.images.push(empty.clone());
+    ground.ask_for(&empty);
+    ground.wait_helper(&empty);
+    ground.has_image(&good);
+    assert_eq!(ground.id(), before);
+    ground.works();
+    let slots = ground.site.device.get("/v3/agent").json();
+    assert!(slots["failed"]["why"].as_str().unwrap().contains("/no/such"), "{slots}");
+    let image = |name: &str| ground.site.engine.try_call("GET", &format!("/images/{name}/json"), &[]).unwrap().status;
+    assert_eq!((image(&crashing), image(&empty)), (404, 200), "one that failed long ago takes no room any more");
+
     let stuck = agent_image(&engine, &next, &["ENV HOLDFAST_TEST_STUCK_LOOP=/usr/bin/holdfast"]);
     ground.images.push(stuck.clone());
     ground.ask_for(&stuck);
@@ -208,27 +229,25 @@ fn a_good_image_is_kept_and_a_bad_one_is_gone_back_from() {
 fn the_helper_is_killed_at_every_step() {
     let Some(engine) = Engine::shared() else { return };
     let (begin, next) = (Instant::now(), next_agent());
-    let mut ground = Ground::settled(&engine);
-    let own = ground.images[0].clone();
+    let own = agent_image(&engine, Path::new(&binary()), &[]);
     // Brings the schema forward, then ends: its health is never asked for long.
     let bad = agent_image(&engine, &next, &["ENTRYPOINT [\"/usr/bin/holdfast\",\"db\",\"migrate\",\"--socket\"]"]);
-    ground.images.push(bad.clone());
-    let mut points = [Vec::new(), Vec::new()];
-    for (kind, points) in points.iter_mut().enumerate() {
-        for step in BEFORE_THE_HELPER.. {
-            let from = if kind == 0 { &own } else { &bad };
-            let image = ground.tagged(&from.clone(), &format!("step-{kind}-{step}"));
-            let before = ground.inspect(&ground.name).unwrap()["Config"]["Image"].as_str().unwrap().to_owned();
-            std::fs::write(ground.site.device.path("cut"), step.to_string()).unwrap();
-            ground.ask_for(&image);
-            ground.wait_helper(&image);
-            ground.has_image(if kind == 0 { &image } else { &before });
-            ground.works();
-            match ground.was_cut() {
-                Some(at) => points.push(at),
-                None => break,
-            }
+    let points = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2 * SIDE_BY_SIDE)
+            .map(|number| {
+                let (good, engine, own) = (number < SIDE_BY_SIDE, &engine, &own);
+                let image = if good { own } else { &bad };
+                (good, scope.spawn(move || interrupted(engine, own, image, number % SIDE_BY_SIDE)))
+            })
+            .collect();
+        let mut points = [Vec::new(), Vec::new()];
+        for (good, worker) in workers {
+            points[usize::from(!good)].extend(worker.join().expect("what it says went wrong"));
         }
+        points
+    });
+    for image in [&own, &bad] {
+        let _ = engine.try_call("DELETE", &format!("/images/{image}?force=1"), &[]);
     }
     let count: usize = points.iter().map(Vec::len).sum();
     println!("a good image: {} points, one that fails: {}", points[0].len(), points[1].len());
@@ -237,5 +256,27 @@ fn the_helper_is_killed_at_every_step() {
          application's container kept its id",
         begin.elapsed().as_secs_f32()
     );
-    assert!(points[0].len() >= 12 && points[1].len() >= 12, "{points:?}");
+    let least = if long_run() { 12 } else { 7 };
+    assert!(points.iter().all(|points| points.len() >= least), "{points:?}");
+}
+
+/// Kills the helper at every so-many-th point from the `first` on until there are no more; says at which.
+fn interrupted(engine: &Engine, own: &str, image: &str, first: usize) -> Vec<String> {
+    let mut ground = Ground::settled(engine, own);
+    let skipped = if long_run() { "" } else { SAME_AS_THE_NEXT };
+    let mut points = Vec::new();
+    for step in (BEFORE_THE_HELPER + first..).step_by(SIDE_BY_SIDE) {
+        let wanted = ground.tagged(image, &format!("step-{first}-{step}"));
+        let before = ground.inspect(&ground.name).unwrap()["Config"]["Image"].as_str().unwrap().to_owned();
+        std::fs::write(ground.site.device.path("cut"), format!("{step}\n{skipped}\n")).unwrap();
+        ground.ask_for(&wanted);
+        ground.wait_helper(&wanted);
+        ground.has_image(if image == own { &wanted } else { &before });
+        ground.works();
+        match ground.was_cut() {
+            Some(at) => points.push(at),
+            None => break,
+        }
+    }
+    points
 }

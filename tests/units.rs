@@ -1,4 +1,5 @@
 //! The units, under a systemd of the test's own: a Debian root with the overlay, booted in namespaces of its own.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -141,4 +142,21 @@ fn a_stuck_loop_is_noticed_and_an_absent_engine_is_not_mistaken_for_one() {
         std::thread::sleep(Duration::from_secs(20));
         check(before == restarts(&booted) && booted.property(AGENT, "ActiveState") == "active", booted.journal())
     });
+}
+
+#[test]
+fn a_version_from_a_home_that_ends_like_a_wrong_setting_is_gone_back_from() {
+    let Some(booted) = boot(SHORT_WATCHDOG) else { return };
+    booted.wait_property(AGENT, "ActiveState", |state| state == "active");
+    booted.run(r#"printf '#!/bin/sh\ncase $1 in version) echo holdfast 9.9.9 ;; *) exit 2 ;; esac\n' >/root/given"#);
+    let (code, said) = booted.try_run(&format!("holdfast self-update /root/given --sha256 {}", "0".repeat(64)));
+    assert!(code == 1 && said.contains("its SHA-256 is"), "the agent has read it: {said}");
+    // There is no engine here, so it begins while no agent runs.
+    booted.run("systemctl stop holdfast.service && holdfast self-update /root/given --offline");
+    booted.run("systemctl start --no-block holdfast.service");
+    wait_for("the version before it", || {
+        let shown = booted.try_run("holdfast self-update --show").1;
+        check(shown.contains("it was started 3 times"), format!("{shown}\n{}", booted.journal()))
+    });
+    assert!(booted.journal().contains("status=2/INVALIDARGUMENT"), "{}", booted.journal());
 }

@@ -1,5 +1,6 @@
 //! Copies of application volumes on a real engine: whole, checked, under the services' locks, and never at the price of a
 //! service that stays stopped.
+// runs: beside the others
 // needs: engine
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, binary, check, ids, pss_mib, wait_for};
+use support::{Container, Engine, PATIENCE, Release, Role, Service, Site, binary, check, ids, pss_mib, request, wait_for};
 
 /// `db` mounts the volume, `job` too and is never started again by anybody once it has ended, `web` has nothing to do with it.
 fn release(name: &str, image: &str) -> Release {
@@ -156,6 +157,16 @@ fn a_damaged_archive_touches_nothing() {
     assert_eq!(site.device.command(&["volume", "restore", &volume, text(&file)]).code, 1);
     assert_eq!(ids(&engine.wait_running(&site.app, &first.commit, &ALL)), ids(&before));
     assert_eq!(site.device.command(&["volume", "backup", "nothing"]).code, 1);
+
+    // And what is none at all, by a client that does not look first.
+    let kept = content(&engine, &before[0].id);
+    for body in [&b""[..], &bytes[..middle]] {
+        let path = format!("/v3/volumes/{volume}/archive");
+        let answer = request(&site.device.socket(), "PUT", &path, &[], body, PATIENCE * 3).unwrap();
+        assert!(answer.status == 422 && answer.text().contains("is as it was"), "{}", answer.text());
+    }
+    let after = engine.wait_running(&site.app, &first.commit, &ALL);
+    assert_eq!(content(&engine, &after[0].id), kept);
 }
 
 /// Begins a backup that takes its time and waits until the services stand still for it.

@@ -32,6 +32,7 @@ use crate::host::ServiceManager;
 use crate::import;
 use crate::reconcile::{Channels, Reconciler};
 use crate::settings::{SettingFault, Settings};
+use crate::slot::TrialTime;
 use crate::store::{Loaded, Store, target_source};
 use crate::telemetry::Statistics;
 use wires::{QUEUE, Shown, Wires};
@@ -56,10 +57,11 @@ pub enum Ending {
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the agent until SIGTERM or SIGINT, or until its database or config.json has to be read anew. Containers go on without it.
+/// `trial`: the time it has for one, if it is on trial.
 ///
 /// # Errors
 /// What keeps it from starting: the data directory is another agent's, the socket cannot be made, an address makes no sense.
-pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyhow::Result<Ending> {
+pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>, trial: Arc<TrialTime>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
     let manager = Arc::new(ServiceManager::from_environment(|name| std::env::var_os(name), std::process::id()));
     let Some(opened) = parts::open_store(&settings, &mut signals, &manager).await? else { return Ok(Ending::Asked) };
@@ -90,7 +92,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
     let targets = local_mode::Targets::load(in_force.clone(), &source, &uuid, store.clone()).await;
     let wires = Wires::new(&settings, targets.in_force(), &*clock, service::tick_every(&manager), told.events);
     let mut loops = JoinSet::new();
-    let (restart, update) = self_update::spawn(&mut loops, &wires, &settings, &tools);
+    let (restart, update) = self_update::spawn(&mut loops, &wires, &settings, &tools, trial);
     let statistics = Statistics::new(settings.stats_interval, settings.stats_retention);
     loops.spawn(parts::sampler(&settings, statistics.clone(), &tools, wires.view.subscribe(), wires.shutdown.subscribe()).run());
     let listening = watch::Sender::default();
@@ -103,7 +105,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>) -> anyho
         port: settings.cloud.listen_port,
         port_override: settings.cloud.listen_port_override,
     };
-    let limits = api::Limits::default();
+    let limits = api::Limits::of(settings.cloud.api_timeout);
     loops.spawn(api::serve_tcp(places, state.clone(), listening, limits, ended(wires.shutdown.subscribe())));
     loops.spawn(api::serve(socket, state, limits, ended(wires.shutdown.subscribe())));
     let (shutdown, events, now) = (wires.shutdown.clone(), wires.events.clone(), clock.now());

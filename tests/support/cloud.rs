@@ -117,6 +117,11 @@ impl Cloud {
         reports.iter().filter(|report| report.status < 300).map(|report| report.body[&self.uuid].clone()).collect()
     }
 
+    /// The lines of the log stream that arrived since it came back last.
+    pub fn log_lines(&self) -> Vec<Value> {
+        self.running.borrow().as_ref().map(EmbeddedCloud::log_lines).unwrap_or_default()
+    }
+
     /// What the cloud knows by now: each report overwrites the fields it has.
     pub fn reported(&self) -> Value {
         let mut known = Map::new();

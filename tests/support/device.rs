@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,6 +23,17 @@ pub struct Answer {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Answer {
+    /// What a process that ended left.
+    pub fn of(output: &Output) -> Answer {
+        Answer {
+            code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 /// The binary under test: the one cargo built, unless another is named (the one for devices, say).
@@ -322,12 +333,7 @@ impl Device {
 
     /// Runs a command of the binary against this agent.
     pub fn command(&self, arguments: &[&str]) -> Answer {
-        let output = self.prepared(arguments).output().expect("the command starts");
-        Answer {
-            code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Answer::of(&self.prepared(arguments).output().expect("the command starts"))
     }
 
     /// Names of the running services by what the local API says, sorted; works for every engine.

@@ -52,7 +52,7 @@ pub use series::Series;
 pub use site::Site;
 pub use ssh::{SshDevice, SshServer};
 pub use supervised::{Supervised, slots};
-pub use target::{App, Release, Service, device_target};
+pub use target::{App, Release, Service, device_target, numbered_release, simulated_image};
 pub use tls::{Certificates, TlsFront};
 pub use wire::{Kept, Way, free_port, request_text};
 
@@ -82,6 +82,17 @@ pub fn wait_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Res
 /// `Ok` when the condition holds, else what is shown instead; for `wait_for`.
 pub fn check(holds: bool, instead: impl std::fmt::Display) -> Result<(), String> {
     if holds { Ok(()) } else { Err(instead.to_string()) }
+}
+
+/// A device on the simulated engine that has settled on its first release, `numbered_release(1)`.
+pub fn simulated_and_settled() -> (Cloud, Device, App) {
+    let mut device = Device::simulated();
+    let cloud = Cloud::of(&device);
+    let (app, release) = (App::new(), numbered_release(1));
+    cloud.want(&[(&app, &release)]);
+    device.join(&cloud);
+    cloud.wait_settled(&app, &release);
+    (cloud, device, app)
 }
 
 /// Whether the long variants were asked for (`tests/run --all`).

@@ -2,11 +2,12 @@
 //! kills it when it does not become ready.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Device, PATIENCE};
+use super::{Answer, Device, PATIENCE, check};
 
 /// A start that does not become ready within this is killed. A service manager is more patient.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -17,6 +18,8 @@ pub struct Supervised {
     ready_limit: Duration,
     since: Instant,
     ready: bool,
+    /// It ended with a code after which the unit has it not started again.
+    given_up: bool,
     /// How each start ended that did, in words.
     pub ends: Vec<String>,
 }
@@ -29,7 +32,7 @@ impl Supervised {
         notify.set_nonblocking(true).expect("it need not block");
         device.set("NOTIFY_SOCKET", path.to_str().expect("a plain path"));
         device.launch();
-        Supervised { notify, ready_limit: READY_LIMIT, since: Instant::now(), ready: false, ends: Vec::new() }
+        Supervised { notify, ready_limit: READY_LIMIT, since: Instant::now(), ready: false, given_up: false, ends: Vec::new() }
     }
 
     /// Another limit for a start.
@@ -63,6 +66,15 @@ impl Supervised {
         }
     }
 
+    /// Runs a command of the binary against the agent, which may end and has to be started again meanwhile.
+    pub fn command(&mut self, device: &mut Device, arguments: &[&str]) -> Answer {
+        let mut command = device.prepared(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let output = std::thread::spawn(move || child.wait_with_output());
+        self.until(device, "the command to end", |_| check(output.is_finished(), "it runs"));
+        Answer::of(&output.join().expect("no panic").expect("it can be waited for"))
+    }
+
     fn tend(&mut self, device: &mut Device) {
         let mut word = [0; 1024];
         while let Ok(length) = self.notify.recv(&mut word) {
@@ -70,8 +82,12 @@ impl Supervised {
         }
         if let Some(status) = device.ended() {
             self.ends.push(status.to_string());
+            self.given_up = status.code().is_some_and(gives_up);
         }
         if !device.runs() {
+            if self.given_up {
+                return;
+            }
             (self.since, self.ready) = (Instant::now(), false);
             device.spawn();
         } else if !self.ready && self.since.elapsed() > self.ready_limit {
@@ -79,6 +95,13 @@ impl Supervised {
             self.ends.push("killed by the watchdog".to_owned());
         }
     }
+}
+
+/// Whether the unit for devices has nobody start what ended with this code.
+fn gives_up(code: i32) -> bool {
+    let unit = include_str!("../../systemd/holdfast.service");
+    let codes = unit.lines().filter_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    codes.flat_map(str::split_whitespace).any(|given| given == code.to_string())
 }
 
 /// The agent's record of its slots.

@@ -105,6 +105,18 @@ impl Release {
     }
 }
 
+/// An image the simulated engine can pull; others for other numbers.
+pub fn simulated_image(number: u32) -> String {
+    format!("registry.example.com/v2/{number:032x}@sha256:{number:064x}")
+}
+
+/// A release of `db`, which is the same in all of them, and `main`, which is not and depends on it; for the simulated engine.
+pub fn numbered_release(number: u32) -> Release {
+    Release::new(&format!("release {number}"))
+        .service("db", Service::new(&simulated_image(1)))
+        .service("main", Service::new(&simulated_image(10 + number)).depends_on(&["db"]))
+}
+
 /// A service of a release.
 #[derive(Clone, Debug)]
 pub struct Service {

@@ -1,6 +1,7 @@
 //! Rows of the database that decisions need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::order::Order;
 use crate::target::{AppId, AppUuid, ImageRef};
 
 /// The release an app last settled on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Numeric app id.
     pub app_id: AppId,
@@ -19,6 +20,15 @@ pub struct Settled {
     pub fingerprint: String,
     /// The app as the target described it, so that this release can be restored when a later one is rejected.
     pub document: serde_json::Value,
+}
+
+impl fmt::Debug for Settled {
+    /// Without the document, which holds the values of variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settled { app_id, commit, fingerprint, document: _ } = self;
+        let mut settled = f.debug_struct("Settled");
+        settled.field("app_id", app_id).field("commit", commit).field("fingerprint", fingerprint).finish_non_exhaustive()
+    }
 }
 
 /// A release that is being tried before it counts as settled.

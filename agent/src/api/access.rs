@@ -150,7 +150,7 @@ fn carries(labels: &BTreeMap<String, String>, label: &str) -> bool {
 
 /// A service as the target has it; `None` for one that is not in it.
 fn wanted<'v>(view: &'v View, app: AppId, service: &str) -> Option<&'v Service> {
-    let app = view.target.as_deref()?.apps.values().find(|wanted| wanted.id == app)?;
+    let app = view.target.as_deref()?.app(app)?;
     app.release.as_ref()?.services.get(service)
 }
 

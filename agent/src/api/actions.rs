@@ -48,11 +48,11 @@ pub(super) fn app_id(call: &Call) -> Option<AppId> {
 
 /// Has the loop do it and waits for that.
 async fn carry_out(call: &Call, app: AppId, task: Task, fields: &Fields) -> Result<(), Refusal> {
-    let from = if fields.switch("operator") { "command line" } else { "local API" };
+    let from = call.asked_by(fields);
     let until = Instant::now() + BUSY_LIMIT;
     loop {
         let (reply, answer) = oneshot::channel();
-        let (from, force, task) = (from.to_owned(), fields.switch("force"), task.clone());
+        let (from, force, task) = (from.clone(), fields.switch("force"), task.clone());
         submit(&call.state.requests, Request::App { from, force, app, task, reply }, true)?;
         let stopping = |_| Err(AppOrderError::Failed("the agent is stopping; what was begun goes on at its next start".into()));
         match answer.await.unwrap_or_else(stopping) {
@@ -130,7 +130,7 @@ fn services(view: &View, app: AppId) -> BTreeSet<&str> {
 }
 
 fn target_app(view: &View, app: AppId) -> Option<&App> {
-    view.target.as_deref()?.apps.values().find(|wanted| wanted.id == app)
+    view.target.as_deref()?.app(app)
 }
 
 fn in_target(view: &View, app: AppId, service: &str) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_plan::container::volume_name;
 use holdfast_plan::current::{EngineState, Volume};
-use holdfast_plan::target::{App, AppId, DeviceTarget, app_from_document, parse};
+use holdfast_plan::target::{App, DeviceTarget, app_from_document, parse};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json as value};
 
@@ -95,6 +95,10 @@ async fn container_id(call: Call) -> Outcome {
 /// and so is what a target needs that is not in force just now.
 async fn cleanup_volumes(call: Call) -> Outcome {
     let (view, state) = (call.state.view(), &call.state);
+    let watching = |why: &str| Refusal::unavailable(format!("nothing is removed: {why}"));
+    if let Some(why) = &view.policy.watch_only {
+        return Err(watching(why));
+    }
     let Some(target) = view.target.as_deref().filter(|_| view.engine.is_some()) else {
         return Err(Refusal::unavailable("without a target in force nobody knows which volumes are needed; nothing is removed"));
     };
@@ -112,9 +116,12 @@ async fn cleanup_volumes(call: Call) -> Outcome {
     // What somebody else made or removed counts as it is now.
     state.engine.forget_cache();
     let engine = state.engine.observe().await.map_err(|error| Refusal::unavailable(error.to_string()))?;
+    if let Some(other) = &engine.other_supervisor {
+        return Err(watching(&format!("{other} runs on this engine")));
+    }
     let targets: Vec<&DeviceTarget> = others.iter().chain([target]).collect();
     for volume in engine.volumes.iter().filter(|volume| is_left_over(&view, &engine, &targets, volume)) {
-        let Some(app) = owner(volume).filter(|app| call.caller.may_touch(*app)) else { continue };
+        let Some(app) = volume.app().filter(|app| call.caller.may_touch(*app)) else { continue };
         log::info!("volume {} of app {app}, which nothing uses, is removed on request", volume.name);
         // One that came to be used meanwhile stays: the engine refuses.
         if let Err(error) = state.engine.remove_volume(&volume.name).await {
@@ -124,22 +131,16 @@ async fn cleanup_volumes(call: Call) -> Outcome {
     json(&value!({ "status": "success" }))
 }
 
-/// The app in a volume's name.
-fn owner(volume: &Volume) -> Option<AppId> {
-    volume.name.split_once('_')?.0.parse().ok()
-}
-
 fn is_left_over(view: &View, engine: &EngineState, targets: &[&DeviceTarget], volume: &Volume) -> bool {
-    let supervised = ["io.balena.supervised", "io.resin.supervised"].iter().any(|label| volume.labels.contains_key(*label));
     let used = engine.containers.iter().any(|container| container.mounts_volume(&volume.name));
-    let owner = owner(volume);
+    let owner = volume.app();
     let refused =
         targets.iter().flat_map(|target| target.refused.values()).any(|refused| refused.id.is_none() || refused.id == owner);
     let ordered = owner.is_some_and(|app| view.memory.orders.contains_key(&app));
     let settled = view.memory.settled.iter().filter_map(|(uuid, settled)| app_from_document(uuid, &settled.document));
     let settled: Vec<App> = settled.collect();
     let mut apps = targets.iter().flat_map(|target| target.apps.values()).chain(&settled);
-    supervised && !used && !refused && !ordered && !apps.any(|app| references(app, &volume.name))
+    volume.is_supervised() && !used && !refused && !ordered && !apps.any(|app| references(app, &volume.name))
 }
 
 fn references(app: &App, volume: &str) -> bool {

@@ -27,11 +27,11 @@ pub(super) enum Caller {
 }
 
 impl fmt::Display for Caller {
-    /// For the log: who asked.
+    /// For the log: who asked, as it stands after "the".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Caller::Service { app, service, .. } => write!(f, "service {service} of app {app}"),
-            Caller::Operator | Caller::Nobody => f.write_str("the local API"),
+            Caller::Operator | Caller::Nobody => f.write_str("local API"),
         }
     }
 }

@@ -130,7 +130,7 @@ async fn events(call: Call) -> Outcome {
         let page = read(&call.state, range, wish.most).await.map_err(Refusal::unavailable)?;
         return json(&EventList { gap: page.gap, events: page.events.into_iter().map(EventRow::from).collect() });
     }
-    let place = call.state.streams.open()?;
+    let place = call.state.streams.open(&call.caller)?;
     let newest = call.state.store.newest_event();
     let after = wish.since.unwrap_or_else(|| *newest.borrow());
     let view = call.state.view.clone();

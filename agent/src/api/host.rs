@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::answer::{Outcome, Refusal, finished, json, text};
-use super::body::is_on;
+use super::body::{Fields, is_on};
 use super::route::{Access, Call, Route};
 use super::v1::submit;
 use crate::reconcile::{HostOrder, OrderError, Request};
@@ -20,16 +20,16 @@ pub(super) static ROUTES: [Route; 4] = [
 ];
 
 /// Hands an order to the loop and waits until it was carried out or refused.
-async fn order(call: &Call, order: HostOrder, force: bool) -> Result<(), OrderError> {
+async fn order(call: &Call, fields: &Fields, order: HostOrder, force: bool) -> Result<(), OrderError> {
     let (reply, answer) = oneshot::channel();
-    let request = Request::Host { from: "local API".into(), force, order, reply };
+    let request = Request::Host { from: call.asked_by(fields), force, order, reply };
     submit(&call.state.requests, request, true).map_err(|refusal| OrderError::Failed(refusal.message))?;
     answer.await.unwrap_or_else(|_| Err(OrderError::Failed("the agent is stopping and takes no more requests".into())))
 }
 
 async fn power(call: Call, power: PowerChange) -> Outcome {
-    let force = call.fields()?.switch("force");
-    let (status, error) = match order(&call, HostOrder::Power(power), force).await {
+    let fields = call.fields()?;
+    let (status, error) = match order(&call, &fields, HostOrder::Power(power), fields.switch("force")).await {
         Ok(()) => (StatusCode::ACCEPTED, None),
         Err(OrderError::Locked(message)) => (StatusCode::LOCKED, Some(message)),
         Err(OrderError::Invalid(message) | OrderError::Failed(message)) => (StatusCode::INTERNAL_SERVER_ERROR, Some(message)),
@@ -55,7 +55,7 @@ async fn change(call: Call) -> Outcome {
         Ok(patch) => patch,
         Err(message) => return refused(StatusCode::BAD_REQUEST, message),
     };
-    match order(&call, HostOrder::Configure(Box::new(patch)), force).await {
+    match order(&call, &fields, HostOrder::Configure(Box::new(patch)), force).await {
         Ok(()) => Ok(text(StatusCode::OK, "OK")),
         Err(OrderError::Invalid(message)) => refused(StatusCode::BAD_REQUEST, message),
         Err(OrderError::Locked(message)) => refused(StatusCode::LOCKED, message),

@@ -19,7 +19,7 @@ const VALUE_CHARS: usize = 256;
 
 async fn journal_logs(call: Call) -> Outcome {
     let arguments = arguments(&call.fields()?)?;
-    let place = call.state.streams.open()?;
+    let place = call.state.streams.open(&call.caller)?;
     let text = call.state.host.journal(arguments).await.map_err(|error| match error {
         HostError::Invalid(_) => Refusal::bad(error.to_string()),
         error => Refusal::unavailable(error.to_string()),

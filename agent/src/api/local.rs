@@ -21,7 +21,7 @@ pub(super) static ROUTES: [Route; 2] = [
         access: Access::Operator,
         body: BodyKind::Target,
         handler: |call| Box::pin(set(call)),
-        limit: None,
+        slow: false,
     },
 ];
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_plan::target::AppId;
 use hyper::StatusCode;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -100,7 +99,7 @@ async fn service_logs(call: Call) -> Outcome {
     let shown = Shown::of(&call);
     first_look(&call.state).await;
     shown.is_known()?;
-    let place = call.state.streams.open()?;
+    let place = call.state.streams.open(&call.caller)?;
     let lines = logs::gather(call.state.engine.clone(), Box::new(shown), wish);
     let write = |line: &Line, out: &mut Vec<u8>| write_row(&LogRow::of(line), out);
     Ok(streamed(NDJSON, pieces(Box::new(LogStream { lines, place, write, greeting: None, told: None }))))
@@ -110,7 +109,7 @@ async fn local_logs(call: Call) -> Outcome {
     let shown = Shown { view: call.state.view.clone(), caller: call.caller.clone(), app: None, service: None };
     first_look(&call.state).await;
     let app = shown.own_app();
-    let place = call.state.streams.open()?;
+    let place = call.state.streams.open(&call.caller)?;
     let wish = LogWish { lines: Some(0), since_ns: None, follow: true, now_ns: now_ns(&call.state) };
     let newest = call.state.store.newest_event();
     let after = *newest.borrow();
@@ -206,7 +205,7 @@ impl Shown {
     fn own_app(&self) -> Option<String> {
         match self.caller {
             Caller::Operator => None,
-            Caller::Service { app, .. } => Some(app_name(&self.view.borrow(), app)),
+            Caller::Service { app, .. } => Some(self.view.borrow().app_name(app)),
             Caller::Nobody => Some(String::new()),
         }
     }
@@ -227,17 +226,12 @@ impl Subjects for Shown {
     }
 }
 
-fn app_name(view: &View, id: AppId) -> String {
-    let apps = view.target.iter().flat_map(|target| target.apps.values());
-    apps.filter(|app| app.id == id).map(|app| app.name.clone()).next().unwrap_or_else(|| format!("app {id}"))
-}
-
 /// Every container of an app's.
 fn present(view: &View) -> impl Iterator<Item = Subject> {
     view.current.engine.containers.iter().map(|container| Subject {
         container: container.id.clone(),
         app_id: container.app_id,
-        app: app_name(view, container.app_id),
+        app: view.app_name(container.app_id),
         service: container.service.clone(),
         is_up: container.is_up(),
         started_ms: container.started_ms,

@@ -172,10 +172,7 @@ fn containers(page: &mut Page, view: &View, book: &Book) {
             *known = container;
         }
     }
-    let name = |id: AppId| {
-        let target = view.target.as_deref();
-        target.and_then(|target| target.apps.values().find(|app| app.id == id)).map_or("", |app| app.name.as_str())
-    };
+    let name = |id: AppId| view.target.as_deref().and_then(|target| target.app(id)).map_or("", |app| app.name.as_str());
     let rows: Vec<_> = services.into_iter().map(|((app, service), c)| (app.to_string(), name(app), service, c)).collect();
     let family = |page: &mut Page, kind, family, help, figure: &dyn Fn(&Container) -> Option<f64>| {
         let samples: Vec<_> = rows.iter().filter_map(|row| Some((row, figure(row.3)?))).collect();

@@ -1,9 +1,10 @@
 //! The local API: HTTP/1 on a unix socket and over TCP, one file per version of the paths, one table of routes.
 //!
-//! Handlers read the pictures that the loops publish and submit requests to them; none of them waits for the loop, touches
-//! a container or writes to the store. Whoever can open the socket may act (`interface.md`): the file's mode is the only
-//! check. Over TCP a key says who asks and what they reach. Every request is bounded: size, time to send, time to answer, and
-//! how many clients there may be at once.
+//! Handlers read the pictures that the loops publish and submit requests to them; what is done to apps and to the host the
+//! loop does. Three act themselves: cleaning up volumes and passing their content (`app_details`, `transfer`), and work on the
+//! database file (`upkeep`). Whoever can open the socket may act, unless it is a browser with another site's page: besides
+//! that the file's mode is the only check. Over TCP a key says who asks and what they reach. Every request is bounded: size,
+//! time to send, time to answer, and how many clients there may be at once.
 //!
 //! | file | what |
 //! |---|---|
@@ -18,7 +19,6 @@
 //! | `local` | the device's own target, for local mode |
 //! | `keys` | handlers of the API's own keys |
 //! | `agent` | the agent's own version |
-//! | `host` | handlers of the host: restart, shutdown, name, proxy |
 //! | `diagnose` | the checks of `holdfast diagnose` |
 //! | `upkeep` | those below `/v3/db`: work on the database file |
 //! | `release_state` | services and their states in the protocol's words, from the loop's picture |

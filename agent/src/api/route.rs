@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -12,9 +11,6 @@ use super::answer::{Outcome, Refusal};
 use super::body::{Fields, unescape};
 use super::caller::Caller;
 use crate::store::KeyOwner;
-
-/// More than an order may take, so that its end is told.
-const SLOW_LIMIT: Duration = Duration::from_secs(15 * 60 + 20);
 
 /// What a route expects as a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +26,7 @@ pub(super) enum BodyKind {
 /// What a caller needs to use a route. On the unix socket everybody is the operator: who can open it may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Nothing: `/ping` and `/v1/healthy` (protocol §17.2).
+    /// Nothing: `/ping` and `/v1/healthy` (protocol §17.2), and the page at `/`.
     Open,
     /// Any key. What a service's key reaches of it is its own app: the handler asks [`Caller::may_touch`].
     Key,
@@ -69,6 +65,14 @@ impl Call {
     pub fn fields(&self) -> Result<Fields, Refusal> {
         Fields::parse(&self.content_type, &self.body)
     }
+
+    /// Who asks, for the log. The command line says that it is, and only the operator is believed.
+    pub fn asked_by(&self, fields: &Fields) -> String {
+        match self.caller {
+            Caller::Operator if fields.switch("operator") => "command line".to_owned(),
+            _ => self.caller.to_string(),
+        }
+    }
 }
 
 /// A handler at work.
@@ -82,29 +86,29 @@ pub(super) struct Route {
     pub access: Access,
     pub body: BodyKind,
     pub handler: fn(Call) -> Running,
-    /// How long it may take, where that is more than for others.
-    pub limit: Option<Duration>,
+    /// Whether it answers once something is done, and may take as long as that does.
+    pub slow: bool,
 }
 
 impl Route {
     /// One that reads.
     pub const fn get(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::GET, path, access, body: BodyKind::None, handler, limit: None }
+        Route { method: Method::GET, path, access, body: BodyKind::None, handler, slow: false }
     }
 
     /// One that acts, with a few fields.
     pub const fn post(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, limit: None }
+        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, slow: false }
     }
 
     /// One that acts and answers once that is done: as long as a connection may last in balena's API (protocol §17.1).
     pub const fn slow(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, limit: Some(SLOW_LIMIT) }
+        Route { method: Method::POST, path, access, body: BodyKind::Small, handler, slow: true }
     }
 
     /// One that changes what is there, with a few fields.
     pub const fn patch(path: &'static str, access: Access, handler: fn(Call) -> Running) -> Route {
-        Route { method: Method::PATCH, path, access, body: BodyKind::Small, handler, limit: None }
+        Route { method: Method::PATCH, path, access, body: BodyKind::Small, handler, slow: false }
     }
 
     /// What stands in the places of the path's parameters; `None` when it is not this route's path.

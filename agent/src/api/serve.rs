@@ -12,7 +12,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -21,6 +22,7 @@ use super::connections::{Connections, Presence};
 use super::stall::{Duplex, WriteStall};
 use super::table::{Service, answer};
 use super::{ApiState, Socket};
+use crate::settings::CloudSettings;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// For the whole of a request, from its headers to its answer.
     pub answer_time: Duration,
+    /// The same where the answer is that something is done.
+    pub slow_time: Duration,
     /// Without a single byte of the answer being taken.
     pub write_stall: Duration,
     /// Bytes of a request's line and headers.
@@ -49,6 +53,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(15),
             answer_time: Duration::from_secs(30),
+            slow_time: Limits::slow_time(CloudSettings::default().api_timeout),
             write_stall: Duration::from_secs(20),
             header_bytes: 16 * 1024,
             drain_time: Duration::from_secs(2),
@@ -56,8 +61,26 @@ impl Default for Limits {
     }
 }
 
+/// An order that takes all the time there is ends a little before its answer is given up, so that its end is told.
+const TO_TELL: Duration = Duration::from_secs(20);
+
+impl Limits {
+    /// The usual ones of a device with this `apiTimeout`, which says how long a connection may wait (protocol §17.1).
+    pub fn of(api_timeout: Duration) -> Limits {
+        Limits { slow_time: Limits::slow_time(api_timeout), ..Limits::default() }
+    }
+
+    fn slow_time(api_timeout: Duration) -> Duration {
+        api_timeout + TO_TELL
+    }
+}
+
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
+/// A client that is there says so at least this often, and one that does not is asked again so many times so much later.
+const SILENT: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(20);
+const ASKED: u32 = 3;
 /// How long to wait when connections cannot be accepted (no file descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -99,12 +122,24 @@ impl Listener {
         match self {
             Listener::Unix(socket) => socket.listener.poll_accept(context).map_ok(|(stream, _)| (Box::new(stream) as _, None)),
             Listener::Tcp(at, listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
-                // Answers are written in one piece: waiting for more would only make them late.
-                let _ = stream.set_nodelay(true);
+                set_up(&stream);
                 (Box::new(stream) as _, Some((remote.ip(), *at)))
             }),
         }
     }
+}
+
+/// Answers are written in one piece: waiting for more would only make them late. And a client that vanishes without a word,
+/// as one does whose cable is pulled, gives its place back: while it follows events nothing else would tell.
+fn set_up(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    // What a kernel refuses costs such a place, and no more.
+    let _ = sockopt::set_tcp_keepidle(stream, SILENT);
+    let _ = sockopt::set_tcp_keepintvl(stream, ASK_AGAIN);
+    let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    // The same where an answer is on its way, which is sent again and again instead.
+    let _ = sockopt::set_tcp_user_timeout(stream, (SILENT + ASK_AGAIN * ASKED).as_millis() as u32);
 }
 
 /// Listeners that share their room for connections.
@@ -230,5 +265,34 @@ async fn connection(
     };
     if let Err(cause) = outcome {
         log::debug!("local API: a connection ended early: {cause}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ours = Listener::Tcp(address, listener);
+        let _theirs = TcpStream::connect(address).await.unwrap();
+        let (_client, from) = std::future::poll_fn(|context| ours.poll_accept(context)).await.unwrap();
+        assert_eq!(from.map(|(_, at)| at), Some(address));
+        // The kernel's list: our end, an established connection, nothing under way, and a timer that asks the other end.
+        let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let end = format!("{:08X}:{:04X}", u32::from_le_bytes([127, 0, 0, 1]), address.port());
+        let rows = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let timers: Vec<String> = rows.filter(|row| row[1] == end && row[3] == "01").map(|row| row[5].into()).collect();
+        assert!(timers.len() == 1 && timers[0].starts_with("02:"), "{timers:?} in {list}");
+
+        let stream = TcpStream::connect(address).await.unwrap();
+        set_up(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), SILENT);
+        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), ASK_AGAIN);
+        assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), ASKED);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 120_000);
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer::{Pieces, Refusal};
+use super::caller::Caller;
 
 /// Most of them at once: a part of the connections, so that there is always one for a question.
 const MOST: usize = 16;
@@ -30,8 +31,12 @@ impl Streams {
         Streams { places: Arc::new(Semaphore::new(MOST)), stop }
     }
 
-    /// Takes a place, if there is one.
-    pub(super) fn open(&self) -> Result<Place, Refusal> {
+    /// Takes a place, if there is one. Services leave half of them to whoever wants to know what they are at.
+    pub(super) fn open(&self, caller: &Caller) -> Result<Place, Refusal> {
+        if matches!(caller, Caller::Service { .. }) && self.places.available_permits() <= MOST / 2 {
+            let why = "half of the places for following events and logs are taken, and the others are not for services";
+            return Err(Refusal::unavailable(why));
+        }
         let taken = self.places.clone().try_acquire_owned();
         let full =
             |_| Refusal::unavailable(format!("{MOST} clients follow events or logs already; end one of them and try again"));
@@ -65,4 +70,21 @@ pub(super) fn pieces(source: Box<dyn Source>) -> Pieces {
         let piece = source.next().await?;
         Some((Ok::<_, io::Error>(Frame::data(piece)), source))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_leave_half_of_the_places_to_others() {
+        let streams = Streams::new(watch::Sender::new(false).subscribe());
+        let service = Caller::Service { app: 5, service: "main".into(), controls_host: true };
+        let mut taken: Vec<Place> = (0..MOST / 2).map(|_| streams.open(&service).unwrap()).collect();
+        assert!(streams.open(&service).is_err_and(|refusal| refusal.message.starts_with("half of")));
+        taken.extend((0..MOST / 2).map(|_| streams.open(&Caller::Operator).unwrap()));
+        assert!(streams.open(&Caller::Operator).is_err());
+        taken.truncate(MOST / 2 - 1);
+        assert!(streams.open(&service).is_ok());
+    }
 }

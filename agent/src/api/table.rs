@@ -92,7 +92,7 @@ async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: 
     // A copy takes as long as it takes; it has limits of its own.
     if let Some(volume) = transfer::volume_of(request.uri().path()).map(str::to_owned) {
         let outcome = match asker.caller {
-            Caller::Operator => transfer::answer(&service.state, &volume, request).await,
+            Caller::Operator => transfer::answer(&service.state, &volume, &query, request).await,
             _ => Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized")),
         };
         return outcome.unwrap_or_else(Refusal::into_answer);
@@ -104,10 +104,15 @@ async fn answer_to(service: &Service, asker: Asker, presence: &Presence, query: 
     if !(route.admits(&asker.caller) || asker.looks_on && route.access == Access::Look) {
         return not_admitted(route, &asker.caller).unwrap_or_else(Refusal::into_answer);
     }
-    let limit = route.limit.unwrap_or(service.limits.answer_time);
+    let limit = if route.slow { service.limits.slow_time } else { service.limits.answer_time };
     let outcome = tokio::time::timeout(limit, dispatch(service, asker, presence, query, request, (route, parameters))).await;
     let outcome = outcome.unwrap_or_else(|_| {
-        let rest = if route.limit.is_some() { "what was asked for goes on" } else { "nothing is left running" };
+        let rest = match (route.slow, &route.method) {
+            (true, _) => "what was asked for goes on",
+            (false, &Method::GET) => "nothing is left running",
+            // It may have been handed on before.
+            (false, _) => "what was asked for may still be done",
+        };
         Err(Refusal::unavailable(format!("the agent could not answer within {} s; {rest}", limit.as_secs_f32())))
     });
     outcome.unwrap_or_else(Refusal::into_answer)

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use holdfast_plan::current::{EngineState, Volume};
 use holdfast_plan::policy::Purpose;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use super::ApiState;
 use super::answer::{Outcome, Refusal, json, streamed};
+use super::body::Fields;
+use super::caller::Caller;
 use super::reading::{FromAnswer, field, read_by_field};
 use super::volumes::{find, volume_row};
 use crate::engine::{Content, EngineError};
@@ -74,11 +76,10 @@ pub(super) fn volume_of(path: &str) -> Option<&str> {
 }
 
 /// Answers a request for a volume's content.
-pub(super) async fn answer(state: &ApiState, name: &str, request: Request<Incoming>) -> Outcome {
-    let query = request.uri().query().unwrap_or_default().to_owned();
+pub(super) async fn answer(state: &ApiState, name: &str, query: &Fields, request: Request<Incoming>) -> Outcome {
     match *request.method() {
-        Method::GET => send(state, name, &query).await,
-        Method::PUT => receive(state, name, &query, request.into_body()).await,
+        Method::GET => send(state, name, query).await,
+        Method::PUT => receive(state, name, query, request.into_body()).await,
         _ => {
             let message = "a volume's content answers to GET, PUT";
             let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message);
@@ -86,18 +87,6 @@ pub(super) async fn answer(state: &ApiState, name: &str, request: Request<Incomi
             Err(refusal)
         }
     }
-}
-
-/// A value of a query.
-fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| match pair.split_once('=') {
-        Some((key, value)) => (key == name).then_some(value),
-        None => (pair == name).then_some("1"),
-    })
-}
-
-fn is_on(query: &str, name: &str) -> bool {
-    value(query, name).is_some_and(|value| matches!(value, "1" | "true" | "on"))
 }
 
 /// What a request has to do with.
@@ -119,7 +108,9 @@ impl Subject {
 
     /// Waits until nothing uses the volume.
     async fn hold(&mut self, state: &ApiState, purpose: Purpose, force: bool) -> Result<Held, Refusal> {
-        let held = Held::ask(&state.requests, &self.volume.name, purpose, force, "local API").await;
+        // Nobody else gets this far.
+        let from = Caller::Operator.to_string();
+        let held = Held::ask(&state.requests, &self.volume.name, purpose, force, &from).await;
         let held = held.map_err(|HoldRefusal { locked, why }| {
             let message = format!("volume {} cannot be had for a {purpose}: {why}", self.volume.name);
             Refusal::new(if locked { StatusCode::LOCKED } else { StatusCode::CONFLICT }, message)
@@ -152,13 +143,13 @@ fn refused(error: &EngineError) -> Refusal {
 }
 
 /// Sends a volume's content. With `live=1` its services go on meanwhile; with `force=1` update locks are broken.
-async fn send(state: &ApiState, name: &str, query: &str) -> Outcome {
+async fn send(state: &ApiState, name: &str, query: &Fields) -> Outcome {
     let mut subject = Subject::of(&state.view(), name, state)?;
-    let held = if is_on(query, "live") {
+    let held = if query.switch("live") {
         subject.copied.stopped.clear();
         None
     } else {
-        Some(subject.hold(state, Purpose::Backup, is_on(query, "force")).await?)
+        Some(subject.hold(state, Purpose::Backup, query.switch("force")).await?)
     };
     let content = state.engine.read_volume(&subject.volume.name, &subject.image).await.map_err(|error| refused(&error))?;
     // The hold lives in the stream, and the stream as long as the connection.
@@ -185,22 +176,31 @@ async fn send(state: &ApiState, name: &str, query: &str) -> Outcome {
 
 /// Replaces a volume's content by what is sent: a tar stream whose names begin with `./`. `sha256` says what it must add up
 /// to; with `force=1` update locks are broken.
-async fn receive(state: &ApiState, name: &str, query: &str, body: Incoming) -> Outcome {
-    let expected = value(query, "sha256").map(str::to_ascii_lowercase);
+async fn receive(state: &ApiState, name: &str, query: &Fields, body: Incoming) -> Outcome {
+    let expected = query.text("sha256").map(|sum| sum.to_ascii_lowercase());
     let mut subject = Subject::of(&state.view(), name, state)?;
-    let held = subject.hold(state, Purpose::Restore, is_on(query, "force")).await?;
+    // What is wrong with what was sent is not the agent's failure.
+    let sent = StatusCode::UNPROCESSABLE_ENTITY;
+    let untouched = |volume: &Volume, cause: &str| Refusal::new(sent, format!("volume {} is as it was: {cause}", volume.name));
+    // Nobody has to stop for nothing.
+    if body.size_hint().exact() == Some(0) {
+        return Err(untouched(&subject.volume, "nothing was sent, and a tar stream is expected"));
+    }
+    let held = subject.hold(state, Purpose::Restore, query.switch("force")).await?;
     let subject = subject;
     let passing = Arc::new(Mutex::new(Passing::default()));
     let mut content = incoming(body, Arc::clone(&passing));
-    // Nothing is taken away before something comes.
-    let Some(first) = content.next().await else { return Err(Refusal::bad("nothing was sent: a tar stream is expected")) };
-    let content = Box::pin(stream::iter([first]).chain(content));
+    // Nothing is taken away before the beginning of an archive is there.
+    let first = match content.next().await {
+        Some(Ok(first)) => first,
+        Some(Err(cause)) => return Err(untouched(&subject.volume, &cause.to_string())),
+        None => return Err(untouched(&subject.volume, "nothing was sent")),
+    };
+    let content = Box::pin(stream::iter([Ok(first)]).chain(content));
     state.engine.empty_volume(&subject.volume).await.map_err(|error| refused(&error))?;
     log::info!("volume {} is empty and is being filled from an archive", subject.volume.name);
     let written = state.engine.write_volume(&subject.volume.name, &subject.image, content).await;
     let lost = !held.is_good();
-    // What is wrong with what was sent is not the agent's failure.
-    let sent = StatusCode::UNPROCESSABLE_ENTITY;
     let incomplete = |status: StatusCode, what: String| {
         let volume = &subject.volume.name;
         let message = format!(
@@ -279,13 +279,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_and_queries() {
+    fn paths() {
         assert_eq!(volume_of("/v3/volumes/5_data/archive"), Some("5_data"));
         for path in ["/v3/volumes", "/v3/volumes//archive", "/v3/volumes/a/b/archive", "/v3/volumes/a"] {
             assert_eq!(volume_of(path), None, "{path}");
         }
-        let query = "live=1&force&sha256=ab";
-        assert!(is_on(query, "live") && is_on(query, "force") && !is_on("live=0", "live") && !is_on("", "live"));
-        assert_eq!(value(query, "sha256"), Some("ab"));
     }
 }

@@ -10,6 +10,7 @@ use super::caller::Caller;
 use super::health::health;
 use super::release_state::{AppState, apps_of};
 use super::route::{Access, Call, Route};
+use super::status::hide_path;
 use super::{Database, Health};
 use crate::cloud::report::{ServiceStatus, UpdateStatus};
 use crate::cloud::{PollNow, SUPERVISOR_COMPATIBLE_VERSION};
@@ -22,12 +23,17 @@ pub(super) static ROUTES: [Route; 4] = [
     Route::get("/v1/device", Access::Key, |call| Box::pin(device(call))),
 ];
 
-/// The verdict in balena's words; with its reasons and the state of the database for a client that accepts JSON.
+/// The verdict in balena's words; for a client that accepts JSON with its reasons and, unless it is anybody, the state of the
+/// database.
 async fn healthy(call: Call) -> Outcome {
-    let (health, database) = health(&call.state).await;
+    let (mut health, database) = health(&call.state).await;
     let status = if health.healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     if call.wants_json {
-        return json_as(status, &HealthAnswer { health, database });
+        let known = call.caller != Caller::Nobody;
+        if !known {
+            hide_path(&database.path, &mut health.reasons.iter_mut());
+        }
+        return json_as(status, &HealthAnswer { health, database: known.then_some(database) });
     }
     Ok(text(status, if status == StatusCode::OK { "OK" } else { "Unhealthy" }))
 }
@@ -35,7 +41,8 @@ async fn healthy(call: Call) -> Outcome {
 #[derive(Serialize)]
 struct HealthAnswer {
     health: Health,
-    database: Database,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<Database>,
 }
 
 /// Looks at the cloud now: 204, or 202 when the device is told not to obey such calls (protocol §5).
@@ -53,14 +60,14 @@ async fn update(call: Call) -> Outcome {
     if !(force || operator || instant_updates(&state.view())) {
         return Ok(empty(StatusCode::ACCEPTED));
     }
-    let from = if operator { "command line" } else { "local API" };
+    let from = call.asked_by(&fields);
     let managed = !state.cloud.borrow().endpoint.is_empty();
     // Force and cancel also concern what runs or waits already, and must work without a cloud: the loop is told directly.
     if force || cancel || !managed {
-        submit(&state.requests, Request::Look { from: from.into(), force, cancel }, force || cancel)?;
+        submit(&state.requests, Request::Look { from: from.clone(), force, cancel }, force || cancel)?;
     }
     if managed {
-        submit(&state.poll, PollNow { from: from.into(), force, cancel: false }, force)?;
+        submit(&state.poll, PollNow { from, force, cancel: false }, force)?;
     }
     Ok(empty(StatusCode::NO_CONTENT))
 }

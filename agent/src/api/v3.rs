@@ -28,7 +28,7 @@ pub(super) static ROUTES: [Route; 8] = [
         access: Access::Operator,
         body: BodyKind::Target,
         handler: |call| Box::pin(plan_for(call)),
-        limit: None,
+        slow: false,
     },
     Route::get("/v3/target", Access::Operator, |call| Box::pin(target(call))),
     Route::get("/v3/target/history", Access::Operator, |call| Box::pin(history(call))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_plan::container::volume_name;
 use holdfast_plan::current::Volume;
 use holdfast_plan::policy::Now;
-use holdfast_plan::target::{App, AppId, MountSource, ServiceMount};
+use holdfast_plan::target::{App, MountSource, ServiceMount};
 use hyper::StatusCode;
 use serde::Serialize;
 
@@ -81,13 +81,13 @@ pub(super) async fn volume_list(state: &ApiState) -> VolumeList {
 
 /// One volume without its size.
 pub(super) fn volume_row(view: &View, volume: &Volume, now: Now) -> VolumeRow {
-    let app_id = app_of(volume);
+    // 0 where the number is none.
+    let app_id = volume.app().unwrap_or_default();
     let target = view.target.as_deref();
-    let app = target.and_then(|target| target.apps.values().find(|app| app.id == app_id));
+    let app = target.and_then(|target| target.app(app_id));
     let refused = target.and_then(|target| target.refused.values().find(|refused| refused.id == Some(app_id)));
     let name = app.map(|app| app.name.clone()).or_else(|| refused.and_then(|refused| refused.name.clone()));
-    let supervised = ["io.balena.supervised", "io.resin.supervised"].iter().any(|label| volume.labels.contains_key(*label));
-    let departed = view.memory.departed.get(&app_id).filter(|_| supervised);
+    let departed = view.memory.departed.get(&app_id).filter(|_| volume.is_supervised());
     VolumeRow {
         name: volume.name.clone(),
         app_id,
@@ -98,11 +98,6 @@ pub(super) fn volume_row(view: &View, volume: &Volume, now: Now) -> VolumeRow {
         orphan: target.is_some() && app.is_none() && refused.is_none(),
         removed: departed.and_then(|since| Ahead::from_wall(since.saturating_add(view.policy.volume_grace_ms), now)),
     }
-}
-
-/// The app in a volume's name; 0 where the number is none.
-fn app_of(volume: &Volume) -> AppId {
-    volume.name.split_once('_').and_then(|(app, _)| app.parse().ok()).unwrap_or_default()
 }
 
 /// Services whose container mounts it, and those of the target that will.

@@ -21,7 +21,7 @@ use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools, View};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Keep, Loaded, Place, SqliteStore, Store, StoreError};
+use crate::store::{Loaded, Place, SqliteStore, Store, StoreError};
 use crate::telemetry::{Sampler, Statistics, Surroundings};
 
 /// How often a data directory that cannot be used is tried again.
@@ -60,7 +60,7 @@ pub(super) async fn open_store(
 ) -> anyhow::Result<Option<Arc<SqliteStore>>> {
     let mut said = None;
     loop {
-        let place = place(settings);
+        let place = Place::of(settings);
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open_at(place)).await;
         let error = match opened.context("opening the database broke off")? {
             Ok(store) => {
@@ -80,12 +80,6 @@ pub(super) async fn open_store(
             () = tokio::time::sleep(STORE_RETRY) => {}
         }
     }
-}
-
-/// Where the database lies, by the settings.
-fn place(settings: &Settings) -> Place {
-    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
-    Place { keep, ..Place::new(&settings.data_dir, &settings.database) }
 }
 
 /// The stored target, parsed again; one that cannot be read any more is said and asked for anew.

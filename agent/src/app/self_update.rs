@@ -2,6 +2,8 @@
 //! the version that is asked for. What changes the slots is in `slot`; the next start through the launcher acts on it.
 
 mod install;
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;
 mod trial;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use crate::engine::{Engine, RegistryAuth};
 use crate::events::{Event, Level};
 use crate::reconcile::{Phase, View};
 use crate::settings::{Settings, format_duration};
-use crate::slot::{Ask, Folder, Ground, Job, Launched, Shown, SlotError, Slots, UpdateLink, Wanted, own_sha256};
+use crate::slot::{Ask, Folder, Ground, Job, Launched, Shown, SlotError, Slots, TrialTime, UpdateLink, Wanted, own_sha256};
 use crate::store::Store;
 use install::Begun;
 
@@ -30,6 +32,9 @@ type AuthFor = Arc<dyn Fn(&ImageRef) -> Option<RegistryAuth> + Send + Sync>;
 /// An attempt that failed is made again after so long at first, and at most, each time twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
+
+/// A helper stops this agent within seconds. One that has not after so long does not get there.
+const HELPER_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// What it works with.
 struct Links {
@@ -53,9 +58,13 @@ struct SelfUpdate {
     ground: Ground,
     launched: Option<Launched>,
     deadline: Duration,
+    /// What is left of that, if this is a trial.
+    trial_time: Arc<TrialTime>,
     first_retry: Duration,
     links: Links,
     slots: Slots,
+    /// The record cannot be read, or another version runs than the one it says.
+    record_fault: Option<String>,
     /// The SHA-256 of what runs, or its image, once somebody wanted to know.
     own: Option<String>,
     /// A helper is about to stop this agent.
@@ -72,6 +81,7 @@ pub(super) fn spawn(
     wires: &Wires,
     settings: &Settings,
     tools: &crate::reconcile::Tools,
+    trial_time: Arc<TrialTime>,
 ) -> (Arc<Notify>, UpdateLink) {
     let (ask, asks) = mpsc::channel(1);
     let (shown, restart) = (watch::Sender::new(Arc::default()), Arc::<Notify>::default());
@@ -89,34 +99,14 @@ pub(super) fn spawn(
         restart: restart.clone(),
         shutdown: wires.shutdown.subscribe(),
     };
-    let settings = settings.clone();
-    loops.spawn(async move { keep(&settings, links).await });
+    let keeper = SelfUpdate::new(settings, Launched::from_environment(), trial_time, links);
+    loops.spawn(keep(keeper));
     (restart, update)
 }
 
 /// Runs until the agent ends.
-async fn keep(settings: &Settings, links: Links) {
-    let shutdown = links.shutdown.clone();
-    let mut keeper = SelfUpdate {
-        ground: Ground {
-            folder: Folder::of(&settings.data_dir),
-            key: settings.update_key.clone(),
-            host_root: settings.host_root.clone(),
-            root_ca_pem: settings.cloud.root_ca_pem.clone(),
-        },
-        launched: Launched::from_environment(),
-        deadline: settings.update_deadline,
-        // Whoever polls more often wants to see things sooner.
-        first_retry: (settings.poll_interval / 15).clamp(Duration::from_secs(1), FIRST_RETRY),
-        links,
-        slots: Slots::default(),
-        own: None,
-        handed_over: false,
-        target: None,
-        wanted: None,
-        failures: 0,
-        next_try: Instant::now(),
-    };
+async fn keep(mut keeper: SelfUpdate) {
+    let shutdown = keeper.links.shutdown.clone();
     tokio::select! {
         biased;
         () = ended(shutdown) => {}
@@ -125,12 +115,34 @@ async fn keep(settings: &Settings, links: Links) {
 }
 
 impl SelfUpdate {
-    async fn run(&mut self) {
-        match self.ground.folder.load() {
-            Ok(slots) => self.slots = slots,
-            Err(error) => self.show(|shown| shown.fault = Some(error.to_string())),
+    fn new(settings: &Settings, launched: Option<Launched>, trial_time: Arc<TrialTime>, links: Links) -> SelfUpdate {
+        SelfUpdate {
+            ground: Ground {
+                folder: Folder::of(&settings.data_dir),
+                key: settings.update_key.clone(),
+                host_root: settings.host_root.clone(),
+                root_ca_pem: settings.cloud.root_ca_pem.clone(),
+                turn: Arc::default(),
+            },
+            launched,
+            deadline: settings.update_deadline,
+            trial_time,
+            // Whoever polls more often wants to see things sooner.
+            first_retry: (settings.poll_interval / 15).clamp(Duration::from_secs(1), FIRST_RETRY),
+            links,
+            slots: Slots::default(),
+            record_fault: None,
+            own: None,
+            handed_over: false,
+            target: None,
+            wanted: None,
+            failures: 0,
+            next_try: Instant::now(),
         }
-        self.show(|_| {});
+    }
+
+    async fn run(&mut self) {
+        self.load();
         self.tell_news();
         if self.is_on_trial() && !self.prove().await {
             return self.start_anew().await;
@@ -143,16 +155,51 @@ impl SelfUpdate {
                 changed = self.links.view.changed() => if changed.is_err() { return std::future::pending().await },
                 ask = self.links.asks.recv() => match ask {
                     Some(Ask::Install(job)) => self.attempt(*job).await,
+                    Some(Ask::Check) if self.handed_over => {}
                     Some(Ask::Check) => self.next_try = Instant::now(),
                     None => return std::future::pending().await,
                 },
-                () = sleep_until(self.next_try), if due.is_some() => {
-                    if let Some(job) = due {
-                        self.attempt(job).await;
-                    }
+                () = sleep_until(self.next_try), if due.is_some() || self.handed_over => match due {
+                    Some(job) => self.attempt(job).await,
+                    None => self.helper_is_late(),
                 }
             }
         }
+    }
+
+    fn load(&mut self) {
+        self.record_fault = match self.ground.folder.load() {
+            Ok(slots) => {
+                self.slots = slots;
+                self.passed_over()
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(fault) = self.record_fault.clone() {
+            self.say(Level::Error, fault);
+        }
+        // Where the agent is a container a helper may still need it.
+        if self.launched.is_some() && self.slots.trial.is_none() {
+            self.ground.folder.remove_copy();
+        }
+        self.show(|shown| shown.fault = self.record_fault.clone());
+    }
+
+    /// What is to be said when another version runs than the one that is kept. One whose file is spoilt is kept no longer:
+    /// asked for once more, it is installed once more.
+    fn passed_over(&mut self) -> Option<String> {
+        let launched = self.launched.filter(|_| self.slots.trial.is_none())?;
+        let kept = self.slots.kept.clone().filter(|kept| launched != Launched::Slot(kept.slot))?;
+        let why = match self.ground.folder.examine(&kept) {
+            Ok(_) => "what holdfast launch logged says why".to_owned(),
+            Err(why) => {
+                let previous = self.slots.previous.take();
+                self.slots.kept = previous.filter(|previous| self.ground.folder.examine(previous).is_ok());
+                why
+            }
+        };
+        let (runs, slot) = (crate::version::AGENT_VERSION, kept.slot.name());
+        Some(format!("version {} in slot {slot} is kept, but version {runs} ({}) runs: {why}", kept.version, launched.name()))
     }
 
     /// Never returns: the agent ends.
@@ -172,12 +219,9 @@ impl SelfUpdate {
 
     /// Once the loop has looked, this start was none in vain.
     async fn well(&mut self) {
-        let kept = self.slots.kept.as_ref().map(|kept| Launched::Slot(kept.slot));
-        if self.slots.starts.count == 0 || kept.is_none() || kept != self.launched {
-            return;
-        }
+        let Some(after) = self.launched.and_then(|launched| self.slots.works(launched)) else { return };
         if self.links.view.wait_for(|view| view.phase != Phase::Starting).await.is_ok() {
-            self.slots.starts = crate::slot::Starts::default();
+            self.slots = after;
             if let Err(error) = self.ground.folder.store(&self.slots) {
                 log::warn!("{error}");
             }
@@ -203,10 +247,15 @@ impl SelfUpdate {
         };
         self.forget_failure(wanted.as_ref());
         if wanted != self.wanted {
-            (self.failures, self.next_try) = (0, Instant::now());
-            self.show(|shown| shown.error = None);
+            // A helper that has another order has not come to anything.
+            (self.failures, self.next_try, self.handed_over) = (0, Instant::now(), false);
+            self.show(|shown| (shown.doing, shown.error) = (None, None));
         }
         self.wanted = wanted;
+        if self.wanted.is_none() && self.target.is_some() {
+            self.ground.folder.remove_download();
+        }
+        let fault = fault.or_else(|| self.record_fault.clone());
         if self.links.shown.borrow().fault != fault {
             self.show(|shown| shown.fault = fault);
         }
@@ -244,6 +293,7 @@ impl SelfUpdate {
     /// Installs a version, unless the variables ask for another one meanwhile.
     async fn attempt(&mut self, job: Job) {
         let wish = job.wish.clone();
+        self.show(|shown| (shown.doing, shown.error) = (Some("beginning".into()), None));
         let begun = {
             let changed = other_wish(self.links.view.clone(), wish.clone(), self.launched.is_some());
             let install = Box::pin(self.install(job));
@@ -255,11 +305,12 @@ impl SelfUpdate {
         match begun {
             None => self.show(|shown| shown.doing = None),
             // The helper stops this agent when it is time.
-            Some(Ok(Begun::HandedOver)) => self.handed_over = true,
+            Some(Ok(Begun::HandedOver)) => (self.handed_over, self.next_try) = (true, Instant::now() + HELPER_PATIENCE),
             // It runs already: that is not asked again.
             Some(Ok(Begun::Runs(image))) => {
                 self.own = Some(image);
-                self.show(|shown| shown.doing = None);
+                let text = wish.is_none().then(|| "the agent was not replaced: it is what runs already".to_owned());
+                self.show(|shown| (shown.doing, shown.error) = (None, text));
             }
             Some(Ok(Begun::OnTrial(slots))) => {
                 self.slots = *slots;
@@ -271,6 +322,13 @@ impl SelfUpdate {
             }
             Some(Err(error)) => self.failed(&error, wish.is_some()),
         }
+    }
+
+    fn helper_is_late(&mut self) {
+        self.handed_over = false;
+        let why =
+            format!("its helper has not stopped this agent within {}; see the helper's log", format_duration(HELPER_PATIENCE));
+        self.failed(&SlotError::of("self-update", why), self.wanted.is_some());
     }
 
     fn failed(&mut self, error: &SlotError, again: bool) {

@@ -14,7 +14,7 @@ use super::render;
 use crate::client;
 use crate::clock::{Clock, SystemClock};
 use crate::settings::{Flags, Settings};
-use crate::store::{Done, Keep, Place, StoreError, Task, revert_to, work_on_file};
+use crate::store::{Done, Place, StoreError, Task, revert_to, work_on_file};
 
 /// How long a check may take while nobody waits for the file.
 const CHECK_LIMIT: Duration = Duration::from_secs(3600);
@@ -138,8 +138,7 @@ fn place(args: &DbArgs) -> anyhow::Result<Place> {
     let flags = Flags { data_dir: args.data_dir.clone(), database: args.database.clone(), ..Flags::default() };
     // What is wrong in config.json says nothing about the database.
     let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
-    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
-    Ok(Place { keep, ..Place::new(&settings.data_dir, &settings.database) })
+    Ok(Place::of(&settings))
 }
 
 /// A file that is there by its whole path, so that the agent finds it too; else a name among the backups.

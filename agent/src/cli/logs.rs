@@ -115,7 +115,7 @@ async fn read(device: &Device, args: &LogsArgs, printer: &mut Printer) -> Result
 /// What is asked for: the first time as was said, later on what came since.
 fn path(args: &LogsArgs, printer: &Printer) -> String {
     let mut path = format!("/v3/logs?follow={}", u8::from(args.follow));
-    let mut add = |name: &str, value: &str| path.push_str(&format!("&{name}={}", escaped(value)));
+    let mut add = |name: &str, value: &str| path.push_str(&format!("&{name}={}", crate::client::escaped(value)));
     match printer.resume() {
         Some(since) => {
             add("lines", "all");
@@ -129,11 +129,6 @@ fn path(args: &LogsArgs, printer: &Printer) -> String {
     args.service.iter().for_each(|service| add("service", service));
     args.app.iter().for_each(|app| add("app", app));
     path
-}
-
-fn escaped(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
-    value.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// Prints lines and remembers what was printed.
@@ -297,6 +292,5 @@ mod tests {
     fn numbers_of_lines() {
         assert!(lines("0").is_ok() && lines("all").is_ok() && lines("10000").is_ok());
         assert!(lines("10001").is_err() && lines("-1").is_err() && lines("some").is_err());
-        assert_eq!(escaped("a b&c=1"), "a%20b%26c%3D1");
     }
 }

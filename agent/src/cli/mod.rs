@@ -37,6 +37,8 @@ mod version;
 mod volume;
 
 use std::ffi::OsString;
+use std::future::ready;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -140,43 +142,44 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(cause) => return exit::code(Err(anyhow::Error::new(cause).context("the runtime could not be started"))),
     };
-    let outcome = runtime.block_on(execute(cli.command));
+    let outcome = runtime.block_on(async { execute(cli.command).await });
     // What still runs aside (a look into a hung file system, for example) must not hold up the end.
     runtime.shutdown_background();
     exit::code(outcome)
 }
 
-async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+/// What a command does. Boxed one by one: in one future for all, the code of every command would lie around that of the agent.
+fn execute(command: Command) -> Pin<Box<dyn Future<Output = anyhow::Result<ExitCode>>>> {
     match command {
-        Command::Run(args) => Box::pin(run::run(*args)).await,
+        Command::Run(args) => Box::pin(run::run(*args)),
         #[cfg(feature = "sandbox")]
-        Command::Demo(args) => Box::pin(demo::run(args)).await,
+        Command::Demo(args) => Box::pin(demo::run(args)),
         #[cfg(feature = "sandbox")]
-        Command::Simulate(args) => simulate::run(args).await,
-        Command::Status(args) => status::run(args).await,
-        Command::Stats(args) => stats::run(args).await,
-        Command::Plan(args) => plan::run(args).await,
-        Command::Update(args) => update::run(args).await,
-        Command::Target(command) => target::run(command).await,
-        Command::Service(command) => Box::pin(act::service(command)).await,
-        Command::App(command) => Box::pin(act::app(command)).await,
-        Command::Lock(command) => lock::run(command).await,
-        Command::Key(command) => key::run(command).await,
-        Command::Logs(args) => Box::pin(logs::run(args)).await,
-        Command::HostConfig(command) => host_config::run(command).await,
-        Command::Volume(command) => Box::pin(volume::run(command)).await,
-        Command::Data(command) => data::run(command),
-        Command::Db(command) => db::run(command).await,
-        Command::Diagnose(args) => Box::pin(diagnose::run(*args)).await,
-        Command::Healthy(args) => healthy::run(args).await,
-        Command::SelfUpdate(args) => Box::pin(self_update::run(*args)).await,
-        Command::Launch(args) => launch::run(args),
-        Command::DialStdio(args) => dial_stdio::run(args),
-        Command::Version(args) => version::run(args),
+        Command::Simulate(args) => Box::pin(simulate::run(args)),
+        Command::Status(args) => Box::pin(status::run(args)),
+        Command::Stats(args) => Box::pin(stats::run(args)),
+        Command::Plan(args) => Box::pin(plan::run(args)),
+        Command::Update(args) => Box::pin(update::run(args)),
+        Command::Target(command) => Box::pin(target::run(command)),
+        Command::Service(command) => Box::pin(act::service(command)),
+        Command::App(command) => Box::pin(act::app(command)),
+        Command::Lock(command) => Box::pin(lock::run(command)),
+        Command::Key(command) => Box::pin(key::run(command)),
+        Command::Logs(args) => Box::pin(logs::run(args)),
+        Command::HostConfig(command) => Box::pin(host_config::run(command)),
+        Command::Volume(command) => Box::pin(volume::run(command)),
+        Command::Data(command) => Box::pin(ready(data::run(command))),
+        Command::Db(command) => Box::pin(db::run(command)),
+        Command::Diagnose(args) => Box::pin(diagnose::run(*args)),
+        Command::Healthy(args) => Box::pin(healthy::run(args)),
+        Command::SelfUpdate(args) => Box::pin(self_update::run(*args)),
+        Command::Launch(args) => Box::pin(ready(launch::run(args))),
+        Command::DialStdio(args) => Box::pin(ready(dial_stdio::run(args))),
+        Command::Version(args) => Box::pin(ready(version::run(args))),
         #[cfg(feature = "sandbox")]
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => Box::pin(ready(completions::run(args))),
         #[cfg(feature = "sandbox")]
-        Command::Man => man::run(),
+        Command::Man => Box::pin(ready(man::run())),
     }
 }
 

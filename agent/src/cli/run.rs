@@ -16,14 +16,12 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log_output::start();
-    let mut guarded = false;
+    let mut trial = None;
     loop {
         let (settings, faults) = Settings::load(&args.flags, |name| std::env::var(name).ok())?;
-        if let (false, Some(Launched::Slot(own))) = (guarded, Launched::from_environment()) {
-            slot::guard(&settings.data_dir, own, settings.update_deadline);
-            guarded = true;
-        }
-        match Box::pin(app::run(settings, faults)).await? {
+        let guard = || slot::guard(&settings.data_dir, Launched::from_environment(), settings.update_deadline);
+        let trial = trial.get_or_insert_with(guard).clone();
+        match Box::pin(app::run(settings, faults, trial)).await? {
             Ending::Asked => return Ok(ExitCode::SUCCESS),
             Ending::Replaced => return Ok(ExitCode::from(slot::RESTART)),
             Ending::Changed => log::warn!("starting anew with config.json as it is now"),

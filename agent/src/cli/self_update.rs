@@ -1,26 +1,24 @@
 //! `holdfast self-update`: through the agent when one runs, on its slots when none does.
 
+mod follow;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::ClientArgs;
 use super::exit::Usage;
 use super::output::{print, print_answer, print_json};
-use crate::client::{self, ClientError, Device};
+use crate::client::{self, ClientError};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::DEFAULT_ADDRESSES;
 use crate::log_output;
 use crate::settings::{Flags, Settings};
 use crate::slot::container::{self, EngineLink};
-use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put};
-use crate::store::{DataLock, Keep, Place, StoreError, Task, schema_of, work_on_file};
-
-/// How often it is looked how far the agent is.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::slot::{Before, Folder, Ground, Job, Seen, Source, begin, decode_signature, obtain, put, sha256_of};
+use crate::store::{DataLock, Place, StoreError, Task, schema_of, work_on_file};
 
 /// Arguments of `self-update`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +54,8 @@ pub(super) struct SelfUpdateArgs {
     client: ClientArgs,
 }
 
+const ON_TRIAL: &str = "The new agent is started on trial. See what becomes of it with: holdfast self-update --show\n";
+
 pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
     let device = args.client.device();
     if args.helper {
@@ -71,7 +71,10 @@ pub(super) async fn run(args: SelfUpdateArgs) -> anyhow::Result<ExitCode> {
             return Err(Usage(text.to_owned()).into());
         }
         match client::post(&device, "/v3/agent/update", request(&job, args.signature.as_deref())?).await {
-            Ok(_) => follow(&device, args.client.json).await?,
+            Ok(_) => {
+                follow::follow(&device, args.image.is_some(), args.client.json).await?;
+                done(args.client.json, ON_TRIAL)?;
+            }
             Err(away @ ClientError::NotReachable { .. }) => install(&args, job, &away).await?,
             Err(error) => return Err(error.into()),
         }
@@ -88,11 +91,8 @@ fn job(args: &SelfUpdateArgs) -> anyhow::Result<Job> {
     } else {
         Source::File(std::path::absolute(&given).with_context(|| format!("{given}: it cannot be found"))?)
     };
-    let sha256 = args.sha256.as_ref().map(|sum| sum.trim().to_ascii_lowercase());
-    ensure!(
-        sha256.as_ref().is_none_or(|sum| sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit())),
-        "--sha256: 64 hexadecimal digits are expected"
-    );
+    let sha256 = args.sha256.as_deref().map(|sum| sha256_of(sum).context("--sha256: 64 hexadecimal digits are expected"));
+    let sha256 = sha256.transpose()?;
     let text = args.signature.as_deref().map(signature_text).transpose()?;
     let signature = text.map(|text| decode_signature(&text).context("--signature: an ed25519 signature in base64 is expected"));
     Ok(Job { source, sha256, signature: signature.transpose()?, wish: None, offline: args.offline })
@@ -118,32 +118,6 @@ fn request(job: &Job, signature: Option<&str>) -> anyhow::Result<String> {
     Ok(request.to_string())
 }
 
-/// Tells what the agent does until the new one is on trial, or it failed.
-async fn follow(device: &Device, as_json: bool) -> anyhow::Result<()> {
-    let mut said = String::new();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let shown: Value = match client::get(device, "/v3/agent").await {
-            Ok(reply) => reply.json()?,
-            // It ends to be started anew.
-            Err(_) => break,
-        };
-        let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
-        if !shown["trial"].is_null() || text("doing").starts_with("a helper") {
-            break;
-        }
-        let (doing, error) = (text("doing"), text("error"));
-        if doing.is_empty() && !error.is_empty() {
-            bail!("{error}");
-        }
-        if doing != said && !as_json && !doing.is_empty() {
-            print(&format!("{doing}\n"))?;
-        }
-        said = doing;
-    }
-    done(as_json, "The new agent is started on trial. See what becomes of it with: holdfast self-update --show\n")
-}
-
 fn done(as_json: bool, text: &str) -> anyhow::Result<()> {
     if as_json { print_json(&json!({ "status": "on trial" })) } else { print(text) }
 }
@@ -163,6 +137,7 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
         key: settings.update_key.clone(),
         host_root: settings.host_root.clone(),
         root_ca_pem: settings.cloud.root_ca_pem.clone(),
+        turn: std::sync::Arc::default(),
     };
     // The copy takes the data directory for itself; whoever held it would be told here.
     let (schema, backup) = back_up(&place)?;
@@ -180,8 +155,7 @@ async fn install(args: &SelfUpdateArgs, job: Job, away: &ClientError) -> anyhow:
 fn settings(args: &SelfUpdateArgs) -> anyhow::Result<(Settings, Place)> {
     let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
     let (settings, _) = Settings::load(&flags, |name| std::env::var(name).ok())?;
-    let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
-    let place = Place { keep, ..Place::new(&settings.data_dir, &settings.database) };
+    let place = Place::of(&settings);
     Ok((settings, place))
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     address: Address,
     kept: Mutex<Option<Line>>,
+    /// Whether its agent has answered anything.
+    heard: AtomicBool,
 }
 
 enum Address {
@@ -45,7 +48,7 @@ impl Device {
     }
 
     fn at(address: Address) -> Device {
-        Device(Arc::new(Inner { address, kept: Mutex::new(None) }))
+        Device(Arc::new(Inner { address, kept: Mutex::new(None), heard: AtomicBool::new(false) }))
     }
 
     /// Where it is, as a person named it.
@@ -69,7 +72,19 @@ impl Device {
     pub(super) async fn ask(&self, request: Request<Outgoing>) -> Result<(Response<Incoming>, Line), ClientError> {
         let mut line = self.line().await?;
         let response = line.ask(&self.name(), request).await?;
+        self.0.heard.store(true, Ordering::Relaxed);
         Ok((response, line))
+    }
+
+    /// The error that there was no answer in time. Through ssh it is not said that anybody took the request before somebody
+    /// was heard.
+    pub(super) fn silent(&self, limit: Duration) -> ClientError {
+        let seconds = limit.as_secs();
+        if !self.is_remote() || self.0.heard.load(Ordering::Relaxed) {
+            return ClientError::Silent { seconds };
+        }
+        let text = format!("no answer within {seconds} s; does ssh wait for a password?");
+        self.not_reachable(io::Error::new(io::ErrorKind::TimedOut, text))
     }
 
     /// The error that nobody could be asked there.
@@ -140,5 +155,16 @@ mod tests {
         assert_eq!((far.name().as_str(), far.is_remote()), ("ssh://root@shed-7", true));
         let near = Device::from(Path::new("/run/x"));
         assert_eq!((near.name().as_str(), near.is_remote()), ("/run/x", false));
+    }
+
+    #[test]
+    fn nobody_has_taken_a_request_before_somebody_was_heard() {
+        let limit = Duration::from_secs(180);
+        let far = Device::over_ssh(Host::parse("ssh://root@shed-7").unwrap(), None);
+        let unheard = far.silent(limit);
+        assert!(unheard.is_not_reachable() && unheard.to_string().contains("does ssh wait for a password?"), "{unheard}");
+        far.0.heard.store(true, Ordering::Relaxed);
+        assert!(matches!(far.silent(limit), ClientError::Silent { seconds: 180 }));
+        assert!(matches!(Device::from(Path::new("/run/x")).silent(limit), ClientError::Silent { .. }));
     }
 }

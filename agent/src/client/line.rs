@@ -11,8 +11,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
+use super::ClientError;
 use super::ssh::Ssh;
-use super::{ClientError, chain};
+use crate::http::chain;
 
 /// What is sent: one type, so that there is one copy of the code that sends it.
 pub(super) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;

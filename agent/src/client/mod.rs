@@ -112,7 +112,7 @@ async fn send(device: Device, method: Method, path: &str, body: Bytes, limit: Op
         reply
     };
     let limit = limit.unwrap_or_else(|| device.answer_time());
-    timeout(limit, exchange).await.unwrap_or(Err(ClientError::Silent { seconds: limit.as_secs() }))
+    timeout(limit, exchange).await.unwrap_or_else(|_| Err(device.silent(limit)))
 }
 
 fn request(method: Method, path: &str, body: Outgoing) -> Result<Request<Outgoing>, ClientError> {
@@ -146,15 +146,10 @@ fn refused(status: StatusCode, body: &Bytes) -> ClientError {
     ClientError::Refused { status: status.as_u16(), message }
 }
 
-fn chain(cause: &dyn std::error::Error) -> String {
-    let mut text = cause.to_string();
-    let mut next = cause.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
+/// A text as a part of a path or as a value of a query.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -181,6 +176,12 @@ mod tests {
         let socket = folder.path().join("s");
         fixed(&socket, answer);
         get(&socket, "/x").await
+    }
+
+    #[test]
+    fn names_do_not_change_the_question() {
+        assert_eq!(escaped("a b&c=ä"), "a%20b%26c%3D%C3%A4");
+        assert_eq!(escaped("2026-01-01T00:00:00Z"), "2026-01-01T00:00:00Z");
     }
 
     #[tokio::test]

@@ -133,7 +133,32 @@ impl Scene {
         use std::os::unix::fs::MetadataExt;
         let Ok(lock) = std::fs::metadata(self.settings.data_dir.join("agent.lock")) else { return false };
         let list = std::fs::read_to_string(self.machine.join("proc/locks")).unwrap_or_default();
-        let inode = format!(":{} ", lock.ino());
-        list.lines().any(|line| line.contains(" FLOCK ") && line.contains(&inode))
+        is_listed(&list, lock.dev(), lock.ino())
+    }
+}
+
+/// Whether a file stands in the kernel's list of locks.
+fn is_listed(list: &str, device: u64, inode: u64) -> bool {
+    let place = match (rustix::fs::major(device), rustix::fs::minor(device)) {
+        // Devices that no hardware stands behind are told differently there by some file systems (btrfs).
+        (0, _) => format!(":{inode} "),
+        (major, minor) => format!(" {major:02x}:{minor:02x}:{inode} "),
+    };
+    list.lines().any(|line| line.contains(" FLOCK ") && line.contains(&place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_known_by_its_device_and_inode() {
+        let list = "1: POSIX  ADVISORY  WRITE 3568 b3:06:131 0 EOF\n2: FLOCK  ADVISORY  WRITE 812 b3:05:131 0 EOF\n\
+                    2: -> FLOCK  ADVISORY  WRITE 813 00:1f:77 0 EOF\n";
+        let device = rustix::fs::makedev;
+        assert!(is_listed(list, device(0xb3, 5), 131));
+        assert!(!is_listed(list, device(0xb3, 6), 131), "another partition, and another kind of lock");
+        assert!(!is_listed(list, device(8, 5), 131) && !is_listed(list, device(0xb3, 5), 13));
+        assert!(is_listed(list, device(0, 0x20), 77) && !is_listed(list, device(0, 0x1f), 7));
     }
 }

@@ -129,7 +129,7 @@ fn unescape(text: &str) -> String {
 
 /// Says who we are; the kernel vouches for it.
 async fn authenticate(stream: &mut UnixStream) -> io::Result<()> {
-    let uid: String = rustix::process::geteuid().as_raw().to_string().bytes().map(|digit| format!("{digit:02x}")).collect();
+    let uid = crate::settings::hex(rustix::process::geteuid().as_raw().to_string().as_bytes());
     stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes()).await?;
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {

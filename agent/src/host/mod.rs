@@ -86,7 +86,7 @@ pub type LockChanges = Pin<Box<dyn Stream<Item = ()> + Send>>;
 /// Room on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DiskSpace {
-    /// Its size, bytes.
+    /// Its size without what is kept back for root, bytes.
     pub total_bytes: u64,
     /// What an ordinary user could still write, bytes; what is kept back for root does not count.
     pub free_bytes: u64,

@@ -1,12 +1,13 @@
 //! Where a file goes once it was imported: beside itself under another name, or into `imported/` of the data directory.
 //! Nothing is ever deleted or written over.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::ImportError;
+use crate::settings::sync_folder;
 
 /// How many files of one name are kept; then somebody has to tidy up.
 const NAMES: u32 = 100;
@@ -17,7 +18,7 @@ pub(super) fn preloaded(file: &Path) -> Result<PathBuf, ImportError> {
     let done = free_name(&beside(file, ".preloaded")).map_err(failed)?;
     fs::rename(file, &done).map_err(failed)?;
     // Without the empty file the next start finds none, which is the same.
-    let _ = write_new(file, b"{}\n", 0o644).and_then(|()| sync_folder(file));
+    let _ = write_new(file, b"{}\n", 0o644).and_then(|()| sync_name(file));
     Ok(done)
 }
 
@@ -25,7 +26,7 @@ pub(super) fn preloaded(file: &Path) -> Result<PathBuf, ImportError> {
 pub(super) fn move_to_archive(file: &Path, data_dir: &Path) -> Result<PathBuf, ImportError> {
     let failed = |error| ImportError::io(file, "it was imported but cannot be moved into the archive", &error);
     let place = archive_name(file, data_dir).map_err(failed)?;
-    fs::rename(file, &place).and_then(|()| sync_folder(&place)).map_err(failed)?;
+    fs::rename(file, &place).and_then(|()| sync_name(&place)).map_err(failed)?;
     Ok(place)
 }
 
@@ -33,7 +34,7 @@ pub(super) fn move_to_archive(file: &Path, data_dir: &Path) -> Result<PathBuf, I
 pub(super) fn copy_to_archive(file: &Path, text: &str, data_dir: &Path) -> Result<PathBuf, ImportError> {
     let failed = |error| ImportError::io(file, "it was imported but cannot be copied into the archive", &error);
     let place = archive_name(file, data_dir).map_err(failed)?;
-    write_new(&place, text.as_bytes(), 0o600).and_then(|()| sync_folder(&place)).map_err(failed)?;
+    write_new(&place, text.as_bytes(), 0o600).and_then(|()| sync_name(&place)).map_err(failed)?;
     Ok(place)
 }
 
@@ -56,8 +57,9 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+/// Makes the name of a file durable.
+fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(path.parent().unwrap_or(Path::new("/")))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -80,6 +80,8 @@ pub fn gather(engine: Arc<dyn Engine>, subjects: Box<dyn Subjects>, wish: LogWis
 #[derive(Default)]
 struct Known {
     mark: Option<Mark>,
+    /// Only so many of its newest lines, where none was read yet: it was there before anybody followed.
+    last: Option<u32>,
     reading: bool,
     /// The start that it was read for.
     started_ms: Option<i64>,
@@ -100,8 +102,9 @@ struct Gathering {
 
 impl Gathering {
     async fn run(&mut self) {
-        let now: Vec<Arc<Subject>> = self.subjects.now().into_iter().take(MOST).map(Arc::new).collect();
-        let Some(marks) = backlog::send(&*self.engine, &now, &self.wish, &self.out).await else { return };
+        let now: Vec<Arc<Subject>> = self.subjects.now().into_iter().map(Arc::new).collect();
+        let read = &now[..now.len().min(MOST)];
+        let Some(marks) = backlog::send(&*self.engine, read, &self.wish, &self.out).await else { return };
         if !self.wish.follow {
             return;
         }
@@ -111,7 +114,7 @@ impl Gathering {
                 // From now on: none of the time that counts from.
                 mark = Some(Mark { time_ns: self.wish.now_ns, lines: 0 });
             }
-            self.known.insert(subject.container.clone(), Known { mark, ..Known::default() });
+            self.known.insert(subject.container.clone(), Known { mark, last: self.wish.lines, ..Known::default() });
         }
         loop {
             let next = self.attach();
@@ -146,7 +149,7 @@ impl Gathering {
             }
             (known.reading, known.started_ms) = (true, subject.started_ms);
             let since_ns = known.mark.map(|mark| mark.time_ns).or(self.wish.since_ns);
-            let range = LogRange { since_ns, last: None, follow: true };
+            let range = LogRange { since_ns, last: known.last.filter(|_| known.mark.is_none()), follow: true };
             self.readers.spawn(read(Arc::clone(&self.engine), Arc::new(subject), range, known.mark, self.out.clone()));
         }
         next
@@ -157,6 +160,8 @@ impl Gathering {
         let Some(known) = self.known.get_mut(&subject.container) else { return };
         let pause = if wrong.is_some() { WRONG_AGAIN } else { AGAIN };
         (known.reading, known.mark, known.again) = (false, mark.or(known.mark), Some(Instant::now() + pause));
+        // Once it could be read, whatever it writes is new.
+        known.last = known.last.filter(|_| wrong.is_some());
         if wrong.is_some() && known.wrong != wrong {
             let time_ns = known.mark.map_or(self.wish.now_ns, |mark| mark.time_ns);
             let text = wrong.clone().unwrap_or_default();

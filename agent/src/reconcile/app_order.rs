@@ -123,7 +123,6 @@ impl Reconciler {
     }
 
     fn name_of(&self, app: AppId) -> String {
-        let apps = self.last.target.iter().flat_map(|target| target.apps.values());
-        apps.into_iter().find(|wanted| wanted.id == app).map_or_else(|| format!("app {app}"), |wanted| wanted.name.clone())
+        self.last.app_name(app)
     }
 }

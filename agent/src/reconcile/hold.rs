@@ -50,6 +50,13 @@ impl HoldRequest {
     pub(super) fn refuse(self, locked: bool, why: String) {
         self.state.send_replace(HoldState::Refused(HoldRefusal { locked, why }));
     }
+
+    /// Says yes for as long as what comes back is kept: for tests of whoever asks.
+    #[cfg(test)]
+    pub fn grant(self) -> impl Sized {
+        self.state.send_replace(HoldState::Ready { broken: Vec::new() });
+        self.state
+    }
 }
 
 /// A volume that nothing uses; its services run again once this is dropped.

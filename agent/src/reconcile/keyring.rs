@@ -94,6 +94,11 @@ impl Keyring {
         self.0.values().any(|known| known.key == key)
     }
 
+    /// Forgets an owner's key.
+    pub(super) fn take_out(&mut self, owner: &KeyOwner) {
+        self.0.remove(owner);
+    }
+
     /// Puts a key in, for its owner's earlier one if there was one: it may do what that could.
     pub(super) fn put(&mut self, owner: KeyOwner, key: String, made_ms: Option<i64>) {
         let scopes = self.0.get(&owner).map_or_else(|| usual_scopes(&owner), |old| old.scopes.clone());

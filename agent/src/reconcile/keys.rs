@@ -1,7 +1,7 @@
 //! Keys of the local API: made and stored before planning, so that the plan stays pure.
 
 use holdfast_plan::current::EngineState;
-use holdfast_plan::target::DeviceTarget;
+use holdfast_plan::target::{AppId, DeviceTarget};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Keyring;
@@ -14,7 +14,7 @@ const KEY_VARIABLES: [&str; 2] = ["BALENA_SUPERVISOR_API_KEY", "RESIN_SUPERVISOR
 pub(super) fn generate() -> Option<String> {
     let mut bytes = [0u8; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(crate::settings::hex(&bytes))
 }
 
 /// The global key and those that the target's services need, where they are not there yet. A key that a running container was
@@ -48,6 +48,24 @@ pub(super) fn missing(
         new.push((None, key));
     }
     new
+}
+
+/// Whose keys nobody needs any more: no service of the target that is to have one, and no container that was given it.
+pub(super) fn departed(target: &DeviceTarget, engine: &EngineState, keys: &Keyring) -> Vec<KeyOwner> {
+    let wanted = |app: AppId, name: &str| {
+        let releases = target.apps.values().filter(|of| of.id == app).filter_map(|app| app.release.as_ref());
+        releases.filter_map(|release| release.services.get(name)).any(|service| service.has_feature("supervisor-api"))
+    };
+    let given = |key: &str| {
+        let carried =
+            |variable: &&str| engine.containers.iter().any(|c| c.spec.environment.get(*variable).is_some_and(|is| is == key));
+        KEY_VARIABLES.iter().any(carried)
+    };
+    let gone = keys.iter().filter(|(owner, key)| match owner {
+        Some((app, name)) => !wanted(*app, name) && !given(key.reveal()),
+        None => false,
+    });
+    gone.map(|(owner, _)| owner.clone()).collect()
 }
 
 /// Whose key it is, in words.

@@ -119,6 +119,10 @@ impl Reconciler {
         let acted = acted || !ended.is_empty();
         if plan.is_settled() && self.running.is_empty() {
             self.force = None;
+            // Only watching, it is not known who needs what.
+            if self.target.is_some() && self.memory.trials.is_empty() && policy.watch_only.is_none() {
+                self.drop_keys(&target, &current).await;
+            }
         }
         let wake = plan.wake_boot_ms.map(|at| Instant::now() + until(at, now));
         self.publish(current, target, facts, policy, plan);

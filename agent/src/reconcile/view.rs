@@ -8,7 +8,7 @@ use holdfast_plan::facts::Facts;
 use holdfast_plan::memory::Memory;
 use holdfast_plan::plan::{Plan, Step};
 use holdfast_plan::policy::Policy;
-use holdfast_plan::target::{AppUuid, DeviceTarget};
+use holdfast_plan::target::{AppId, AppUuid, DeviceTarget};
 use serde::Serialize;
 
 use super::keyring::Keyring;
@@ -97,4 +97,12 @@ pub struct View {
     pub keys: Arc<Keyring>,
     /// What is wrong.
     pub faults: Vec<Fault>,
+}
+
+impl View {
+    /// The name of an app: its number where the target does not tell.
+    pub fn app_name(&self, id: AppId) -> String {
+        let app = self.target.as_deref().and_then(|target| target.app(id));
+        app.map_or_else(|| format!("app {id}"), |app| app.name.clone())
+    }
 }

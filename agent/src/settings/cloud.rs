@@ -46,8 +46,6 @@ pub struct CloudSettings {
     pub registry_endpoint: Option<String>,
     /// Base URL of the log stream, where it is not `api_endpoint`.
     pub logs_endpoint: Option<String>,
-    /// Base URL of the delta service, where one is named.
-    pub delta_endpoint: Option<String>,
     /// PEM certificates the device trusts besides the bundled ones (`balenaRootCA`, base64 in the file).
     pub root_ca_pem: Option<String>,
     /// OS development mode.
@@ -58,7 +56,7 @@ pub struct CloudSettings {
     pub listen_port: u16,
     /// Port of the local API while something between it and the containers has `listen_port`.
     pub listen_port_override: Option<u16>,
-    /// Time-out of the local API's connections.
+    /// How long a connection to the local API may wait for its answer.
     pub api_timeout: Duration,
     /// Time between attempts to provision.
     pub bootstrap_retry_delay: Duration,
@@ -79,7 +77,6 @@ impl Default for CloudSettings {
             initial_device_name: None,
             registry_endpoint: None,
             logs_endpoint: None,
-            delta_endpoint: None,
             root_ca_pem: None,
             development_mode: false,
             persistent_logging: false,
@@ -119,7 +116,6 @@ impl FromConfigJson {
             initial_device_name: keys.get("initialDeviceName", text(label)),
             registry_endpoint: keys.get("registryEndpoint", text(registry_host)),
             logs_endpoint: keys.get("logsEndpoint", text(base_url)),
-            delta_endpoint: keys.get("deltaEndpoint", text(base_url)),
             root_ca_pem: keys.get("balenaRootCA", text(root_certificates)),
             development_mode: keys.get("developmentMode", boolean).unwrap_or_default(),
             persistent_logging: keys.get("persistentLogging", boolean).unwrap_or_default(),

@@ -25,9 +25,9 @@ pub use config_json::{ConfigFile, ConfigFileError};
 pub use duration::{format_duration, parse_duration};
 pub use fault::{Origin, SettingFault, SettingsError};
 pub use flags::Flags;
-pub(crate) use good_copy::sha256;
+pub(crate) use good_copy::{hex, sha256};
 pub use secret::Secret;
-pub(crate) use whole_file::replace as replace_file;
+pub(crate) use whole_file::{replace as replace_file, sync_folder};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -30,7 +30,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     let temporary = temporary_name(&path);
     let renamed = write(&temporary, content, mode).and_then(|()| fs::rename(&temporary, &path));
     match renamed {
-        Ok(()) => sync_folder(&path),
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
         Err(error) => {
             // Nothing needs the temporary file; the error that led here is the one to tell.
             let _ = fs::remove_file(&temporary);
@@ -52,8 +52,8 @@ fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
         // A file system that cannot sync folders has no better way to offer.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),

@@ -1,5 +1,6 @@
 //! Which binary is started next. Pure: no clock, no file.
 
+use super::launch::Launched;
 use super::record::{Binary, Failed, Slot, Slots, Starts, Trial};
 
 /// So many starts a version on trial has, between two starts of the machine.
@@ -117,6 +118,24 @@ impl Slots {
         self
     }
 
+    /// The same after a version that was started so has done its work: its starts were not in vain; `None` when that changes
+    /// nothing. What has been given up for it stays given up.
+    pub fn works(&self, launched: Launched) -> Option<Slots> {
+        let is = |binary: &Option<Binary>| binary.as_ref().is_some_and(|binary| launched == Launched::Slot(binary.slot));
+        let most = if is(&self.kept) { 0 } else { KEPT_STARTS };
+        let counts = (is(&self.kept) || is(&self.previous)) && self.starts.count > most;
+        counts.then(|| Slots { starts: Starts { count: most, ..self.starts.clone() }, ..self.clone() })
+    }
+
+    /// The same when the version before runs because the kept one gave way: what the next one is gone back to is what works.
+    pub fn as_run(self, launched: Launched) -> Slots {
+        let runs = self.previous.as_ref().is_some_and(|previous| launched == Launched::Slot(previous.slot));
+        if !runs || self.trial.is_some() {
+            return self;
+        }
+        Slots { kept: self.previous, previous: None, starts: Starts::default(), ..self }
+    }
+
     /// A version is to prove itself.
     pub(super) fn on_trial(mut self, trial: Trial) -> Slots {
         self.previous = self.previous.take().filter(|previous| previous.slot != trial.binary.slot);
@@ -214,6 +233,36 @@ mod tests {
         assert_eq!(count, KEPT_STARTS);
         assert!(matches!(&decided, Next::Factory { why: Some(why) } if why.contains("in vain")), "{decided:?}");
         assert_eq!(next(&slots, &facts("b2")), Next::Start(binary(Slot::B)));
+    }
+
+    #[test]
+    fn a_version_that_works_is_not_counted_down() {
+        let both = Slots { kept: Some(binary(Slot::B)), previous: Some(binary(Slot::A)), ..Slots::default() };
+        let (mut slots, ..) = started(both.clone(), &facts("b1"));
+        // The one before runs, and is started again and again for other reasons.
+        for _ in 0..30 {
+            assert_eq!(next(&slots, &facts("b1")), Next::Start(binary(Slot::A)));
+            slots = slots.counted(&binary(Slot::A), "b1");
+            slots = slots.works(Launched::Slot(Slot::A)).unwrap();
+        }
+        assert_eq!(slots.works(Launched::Slot(Slot::A)), None);
+        assert_eq!(slots.works(Launched::Factory), None);
+        let kept = slots.works(Launched::Slot(Slot::B)).unwrap();
+        assert_eq!(next(&kept, &facts("b1")), Next::Start(binary(Slot::B)));
+    }
+
+    #[test]
+    fn what_gave_way_is_not_gone_back_to() {
+        let both = Slots { kept: Some(binary(Slot::B)), previous: Some(binary(Slot::A)), ..Slots::default() };
+        let (slots, ..) = started(both.clone(), &facts("b1"));
+        let slots = slots.as_run(Launched::Slot(Slot::A));
+        assert_eq!((slots.kept.clone(), slots.free()), (Some(binary(Slot::A)), Slot::B));
+        let failed = slots.on_trial(trial(Slot::B)).rolled_back("x", "");
+        assert_eq!(next(&failed, &facts("b1")), Next::Start(binary(Slot::A)));
+        // Nothing else changes what is kept.
+        for launched in [Launched::Factory, Launched::Slot(Slot::B)] {
+            assert_eq!(both.clone().as_run(launched), both);
+        }
     }
 
     #[test]

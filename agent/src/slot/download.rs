@@ -13,7 +13,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE,
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use super::error::SlotError;
+use super::error::{SlotError, shown_address};
 use super::folder::Folder;
 use super::point;
 use crate::http::chain;
@@ -29,19 +29,21 @@ const WHOLE: Duration = Duration::from_secs(3 * 3600);
 /// So many addresses a server may send us on to.
 const REDIRECTIONS: usize = 5;
 
-/// Downloads `url` into the folder's new binary; durable when it returns.
-pub(super) async fn download(client: &Client, url: &str, folder: &Folder) -> Result<(), SlotError> {
-    match timeout(WHOLE, attempt(client, url, folder)).await {
+/// Downloads `url` into the folder's new binary; durable when it returns. `known`: what the whole has to be is known, so that
+/// an earlier attempt's part may be carried on.
+pub(super) async fn download(client: &Client, url: &str, folder: &Folder, known: bool) -> Result<(), SlotError> {
+    match timeout(WHOLE, attempt(client, url, folder, known)).await {
         Ok(done) => done,
         Err(_) => Err(SlotError::of(url, format_args!("the download took longer than {} h", WHOLE.as_secs() / 3600))),
     }
 }
 
-async fn attempt(client: &Client, url: &str, folder: &Folder) -> Result<(), SlotError> {
+async fn attempt(client: &Client, url: &str, folder: &Folder, known: bool) -> Result<(), SlotError> {
     let path = folder.new_binary();
     let part = fs::metadata(&path).map_or(0, |file| file.len());
-    let known = fs::read_to_string(folder.download_note()).ok().and_then(|note| mark_of(&note, url)).filter(|_| part > 0);
-    let response = ask(client, url, known.as_deref().map(|mark| (part, mark))).await?;
+    let note_of = |file: &Path| fs::read_to_string(file).ok().and_then(|note| mark_of(&note, url));
+    let mark = (known && part > 0).then(|| note_of(&folder.download_note())).flatten();
+    let response = ask(client, url, mark.as_deref().map(|mark| (part, mark))).await?;
     let from = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if begins_at(response.headers()) == Some(part) => part,
@@ -51,18 +53,19 @@ async fn attempt(client: &Client, url: &str, folder: &Folder) -> Result<(), Slot
             return Err(SlotError::of(url, format_args!("the server answered {other}")));
         }
     };
-    if from == 0 {
-        note(folder, url, response.headers())?;
-    } else {
-        log::info!("{url}: carrying on after {from} bytes");
-    }
     let length = response.content_length().unwrap_or(0);
     room(&path, from + length, length)?;
     let mut file = open(&path, from)?;
-    receive(response, url, &mut file, from).await.inspect_err(|error| {
-        // Half a file on a full disk is in everybody's way.
-        if error.message.contains(FULL) {
-            let _ = fs::remove_file(&path);
+    // Only now that nothing of another content is there any more.
+    if from == 0 {
+        note(folder, url, response.headers())?;
+    } else {
+        log::info!("{}: carrying on after {from} bytes", shown_address(url));
+    }
+    receive(response, url, (&path, &mut file), from).await.inspect_err(|error| {
+        // Half a file on a full disk is in everybody's way, and one that is too large is never carried on.
+        if error.refused {
+            forget(folder);
         }
     })?;
     file.sync_all().map_err(SlotError::io(&path, "it cannot be made durable"))?;
@@ -70,9 +73,22 @@ async fn attempt(client: &Client, url: &str, folder: &Folder) -> Result<(), Slot
     Ok(())
 }
 
+/// Gives up what was downloaded so far, if anything was.
+pub(super) fn forget(folder: &Folder) {
+    for file in [folder.new_binary(), folder.download_note()] {
+        // What is not there is not in the way.
+        let _ = fs::remove_file(file);
+    }
+}
+
 const FULL: &str = "no room";
 
-async fn receive(mut response: Response, url: &str, file: &mut File, mut received: u64) -> Result<(), SlotError> {
+async fn receive(
+    mut response: Response,
+    url: &str,
+    (path, file): (&Path, &mut File),
+    mut received: u64,
+) -> Result<(), SlotError> {
     let mut first = true;
     loop {
         let piece = timeout(SILENCE, response.chunk()).await;
@@ -83,10 +99,12 @@ async fn receive(mut response: Response, url: &str, file: &mut File, mut receive
         let Some(piece) = piece else { return Ok(()) };
         received += piece.len() as u64;
         if received > LARGEST_BYTES {
-            return Err(SlotError::of(url, format_args!("it is larger than {LARGEST_BYTES} bytes and is no agent")));
+            return Err(SlotError::refused(url, format_args!("it is larger than {LARGEST_BYTES} bytes and is no agent")));
         }
+        // Who does not say how much it is does not get the room that is spared either.
+        room(path, received, piece.len() as u64).map_err(|error| SlotError { refused: true, ..error })?;
         file.write_all(&piece).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => SlotError::of(url, format_args!("{FULL} on the data partition ({error})")),
+            io::ErrorKind::StorageFull => SlotError::refused(url, format_args!("{FULL} on the data partition ({error})")),
             _ => SlotError::of(url, format_args!("it cannot be written ({error})")),
         })?;
         if std::mem::take(&mut first) {
@@ -114,7 +132,7 @@ async fn ask(client: &Client, url: &str, have: Option<(u64, &str)>) -> Result<Re
         let next = response.headers().get(LOCATION).and_then(|place| place.to_str().ok()).and_then(|place| at.join(place).ok());
         let next = next.ok_or_else(|| wrong(&"it leads on to nowhere"))?;
         if at.scheme() == "https" && next.scheme() != "https" {
-            return Err(wrong(&format_args!("it leads on to {next}, which is not protected")));
+            return Err(wrong(&format_args!("it leads on to {}, which is not protected", shown_address(next.as_str()))));
         }
         at = next;
     }
@@ -148,7 +166,7 @@ fn begins_at(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Refuses what would fill the data partition.
-fn room(path: &Path, whole: u64, still: u64) -> Result<(), SlotError> {
+pub(super) fn room(path: &Path, whole: u64, still: u64) -> Result<(), SlotError> {
     if whole > LARGEST_BYTES {
         return Err(SlotError::file(path, format_args!("{whole} bytes are more than an agent has")));
     }
@@ -198,5 +216,70 @@ mod tests {
         assert!(room(&folder.path().join("new"), LARGEST_BYTES + 1, 1).is_err());
         assert!(room(&folder.path().join("new"), 1000, u64::MAX / 2).unwrap_err().message.contains("free some space"));
         assert!(room(&folder.path().join("new"), 1000, 1).is_ok());
+    }
+
+    /// A server that answers each request with this head, then with pieces of this length without an end.
+    fn endless(head: &'static str, piece: usize) -> String {
+        use std::io::Read;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let mut piece = vec![b'x'; piece];
+            if head.contains("chunked") {
+                piece = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+            }
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes()).unwrap();
+            while stream.write_all(&piece).is_ok() {}
+        });
+        format!("http://{address}/h?sig=secret")
+    }
+
+    #[tokio::test]
+    async fn a_part_is_carried_on_only_where_the_whole_can_be_checked() {
+        use std::io::Read;
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::of(data.path());
+        folder.make().unwrap();
+        let client = client(data.path());
+        for (known, asked, there) in [(true, true, "oldnew"), (false, false, "new")] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/h", listener.local_addr().unwrap());
+            fs::write(folder.new_binary(), "old").unwrap();
+            fs::write(folder.download_note(), format!("{url}\n\"t\"\n")).unwrap();
+            let server = std::thread::spawn(move || {
+                let (mut stream, mut request) = (listener.accept().unwrap().0, [0; 4096]);
+                let length = stream.read(&mut request).unwrap();
+                let ranged = String::from_utf8_lossy(&request[..length]).to_ascii_lowercase().contains("range: bytes=3-");
+                let status = if ranged { "206 x\r\nContent-Range: bytes 3-5/6" } else { "200 x" };
+                stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 3\r\n\r\nnew").as_bytes()).unwrap();
+                ranged
+            });
+            download(&client, &url, &folder, known).await.unwrap();
+            assert_eq!((server.join().unwrap(), fs::read_to_string(folder.new_binary()).unwrap()), (asked, there.to_owned()));
+            assert!(!folder.download_note().exists());
+        }
+    }
+
+    fn client(host_root: &Path) -> Client {
+        let options = crate::http::Options { user_agent: "test", connect_timeout: Duration::from_secs(30), proxy: false };
+        crate::http::client(crate::http::tls(host_root, None).unwrap(), &options).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_broken_off_and_leaves_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder::of(data.path());
+        folder.make().unwrap();
+        let client = client(data.path());
+        for head in ["Transfer-Encoding: chunked\r\nETag: \"t\"", "ETag: \"t\"\r\nConnection: close"] {
+            let error = download(&client, &endless(head, 1 << 20), &folder, true).await.unwrap_err().to_string();
+            assert!(error.contains("it is larger than") && !error.contains("secret"), "{error}");
+            assert!(!folder.new_binary().exists() && !folder.download_note().exists());
+        }
+        let error = download(&client, &endless("Content-Length: 99999999999", 1), &folder, true).await.unwrap_err().to_string();
+        assert!(error.contains("more than an agent has"), "{error}");
+        assert!(!folder.new_binary().exists());
     }
 }

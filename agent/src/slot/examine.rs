@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::SlotError;
@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 /// More of an answer is not read, bytes.
-const ANSWER_BYTES: u64 = 1024;
+const ANSWER_BYTES: usize = 1024;
 
 /// Runs `FILE version` and returns the version it tells.
 pub(super) fn version(file: &Path) -> Result<String, SlotError> {
@@ -33,12 +33,17 @@ pub(super) fn version(file: &Path) -> Result<String, SlotError> {
             }
         }
     }
-    let mut said = Vec::new();
-    let read = child.stdout.take().map(|out| out.take(ANSWER_BYTES).read_to_end(&mut said));
-    if let Some(Err(error)) = read {
-        return Err(refused(format!("its version cannot be read ({error})")));
-    }
+    let said = child.stdout.take().and_then(|out| answer(out).ok()).unwrap_or_default();
     told(&String::from_utf8_lossy(&said)).ok_or_else(|| refused("what it says of itself is not what an agent says".to_owned()))
+}
+
+/// What it has said. Something that it left behind may keep the pipe open for ever: nothing more is waited for.
+fn answer(mut out: ChildStdout) -> std::io::Result<Vec<u8>> {
+    rustix::fs::fcntl_setfl(&out, rustix::fs::OFlags::NONBLOCK)?;
+    let mut said = vec![0; ANSWER_BYTES];
+    let length = out.read(&mut said)?;
+    said.truncate(length);
+    Ok(said)
 }
 
 /// Starts it, as often as it takes: another thread that starts a program at this moment may still have the file open.
@@ -80,6 +85,11 @@ mod tests {
     fn an_agent_tells_its_version_and_nothing_else_passes() {
         let (_folder, file) = script("#!/bin/sh\n[ \"$1\" = version ] && echo 'holdfast 1.2.3 (compatible)'\n", 0o700);
         assert_eq!(version(&file), Ok("1.2.3".to_owned()));
+        // What it leaves behind is not waited for.
+        let begin = Instant::now();
+        let (_folder, file) = script("#!/bin/sh\nsleep 60 &\necho 'holdfast 1.2.3'\n", 0o700);
+        assert_eq!(version(&file), Ok("1.2.3".to_owned()));
+        assert!(begin.elapsed() < Duration::from_secs(50));
         for (text, mode, why) in [
             ("#!/bin/sh\necho 'holdfast 1.2.3'\n", 0o600, "cannot be started"),
             ("\x7fELF for another machine", 0o700, "no agent for this machine"),

@@ -2,12 +2,15 @@
 //! A cut at any point leaves the version that is kept as it was, and what was done so far is found and used.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::SlotError;
+use tokio::sync::Mutex;
+
+use super::error::{SlotError, shown_address};
 use super::folder::{Folder, file_sha256, sync_folder};
 use super::record::{Binary, Slot, Slots, Starts, Trial};
 use super::signature::PublicKey;
@@ -53,6 +56,8 @@ pub struct Ground {
     pub host_root: PathBuf,
     /// Certificates of config.json.
     pub root_ca_pem: Option<String>,
+    /// Held while somebody is at the new file: examining it goes on when whoever waits for that has gone.
+    pub turn: Arc<Mutex<()>>,
 }
 
 /// A version that passed every check and has no slot yet.
@@ -71,7 +76,9 @@ pub struct Candidate {
 /// # Errors
 /// What is wrong with it, or kept it from being obtained; nothing changed then.
 pub async fn obtain(ground: &Ground, job: &Job, free: Slot) -> Result<Candidate, SlotError> {
+    let turn = ground.turn.clone().lock_owned().await;
     let key = PublicKey::read(ground.key.as_ref())?;
+    PublicKey::expect(key.as_ref(), &job.source.to_string(), job.signature.as_deref())?;
     ground.folder.make()?;
     let (slot, new) = (ground.folder.binary(free), ground.folder.new_binary());
     let places = [slot, new.clone()];
@@ -82,18 +89,27 @@ pub async fn obtain(ground: &Ground, job: &Job, free: Slot) -> Result<Candidate,
         None => {
             bring(ground, job, key.is_some()).await?;
             point("the binary is there");
-            new
+            new.clone()
         }
     };
     let job = job.clone();
-    aside(move || judge(path, &job, key)).await?
+    aside(move || {
+        let judged = judge(&path, &job, key);
+        // What is not right is no beginning for the next attempt; in a slot it is what may be gone back to.
+        if judged.is_err() && path == new {
+            let _ = fs::remove_file(&new);
+        }
+        drop(turn);
+        judged
+    })
+    .await?
 }
 
 async fn bring(ground: &Ground, job: &Job, signed: bool) -> Result<(), SlotError> {
     match &job.source {
         Source::File(file) => {
-            let (file, new) = (file.clone(), ground.folder.new_binary());
-            aside(move || copy(&file, &new)).await?
+            let (file, folder) = (file.clone(), ground.folder.clone());
+            aside(move || copy(&file, &folder)).await?
         }
         Source::Url(url) => {
             let protected = url.starts_with("https://") || job.sha256.is_some() || signed;
@@ -108,45 +124,51 @@ async fn bring(ground: &Ground, job: &Job, signed: bool) -> Result<(), SlotError
                 proxy: !host.is_some_and(|host| http::is_loopback(&host)),
             };
             let client = tls.and_then(|tls| http::client(tls, &options)).map_err(|why| SlotError::of(url, why))?;
-            Box::pin(download::download(&client, url, &ground.folder)).await
+            // Two parts of an unknown whole may be of two.
+            let known = job.sha256.is_some() || signed;
+            Box::pin(download::download(&client, url, &ground.folder, known)).await
         }
         Source::Image(image) => Err(SlotError::of(image, "an image has no place in a slot")),
     }
 }
 
-fn copy(file: &Path, new: &Path) -> Result<(), SlotError> {
-    let length = fs::metadata(file).map_err(SlotError::io(file, "it cannot be read"))?.len();
-    if length > download::LARGEST_BYTES {
-        return Err(SlotError::file(file, format_args!("{length} bytes are more than an agent has")));
+fn copy(file: &Path, folder: &Folder) -> Result<(), SlotError> {
+    let found = fs::metadata(file).map_err(SlotError::io(file, "it cannot be read"))?;
+    if !found.is_file() {
+        return Err(SlotError::file(file, "it is no regular file"));
     }
-    let copied = fs::copy(file, new).and_then(|_| File::open(new)?.sync_all());
-    copied.map_err(|error| {
-        let _ = fs::remove_file(new);
-        SlotError::io(file, "it cannot be copied to the data partition")(error)
-    })
+    let new = folder.new_binary();
+    download::room(&new, found.len(), found.len())?;
+    // The note is about something else that was to lie there.
+    let _ = fs::remove_file(folder.download_note());
+    let copied = (|| {
+        let mut target = File::create(&new)?;
+        // It may grow meanwhile.
+        let length = io::copy(&mut File::open(file)?.take(download::LARGEST_BYTES + 1), &mut target)?;
+        target.sync_all().map(|()| length)
+    })();
+    let refused = match copied {
+        Ok(length) if length <= download::LARGEST_BYTES => return Ok(()),
+        Ok(_) => SlotError::file(file, "it is larger than an agent"),
+        Err(error) => SlotError::io(file, "it cannot be copied to the data partition")(error),
+    };
+    let _ = fs::remove_file(&new);
+    Err(refused)
 }
 
-/// Examines a file that lies beside the slots.
-fn judge(path: PathBuf, job: &Job, key: Option<PublicKey>) -> Result<Candidate, SlotError> {
-    let examined = || {
-        let sha256 = file_sha256(&path).map_err(SlotError::io(&path, "it cannot be read"))?;
-        if let Some(expected) = job.sha256.as_ref().filter(|expected| **expected != sha256) {
-            return Err(SlotError::of(
-                &job.source.to_string(),
-                format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed"),
-            ));
-        }
-        if let Some(key) = key {
-            key.check(&path, job.signature.as_deref())?;
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(SlotError::io(&path, "its mode cannot be set"))?;
-        let version = examine::version(&path)?;
-        Ok(Candidate { path: path.clone(), sha256, version })
-    };
-    // What is not right is no beginning for the next attempt either.
-    examined().inspect_err(|_| {
-        let _ = fs::remove_file(&path);
-    })
+/// Examines a file that lies beside the slots, or in the free one.
+fn judge(path: &Path, job: &Job, key: Option<PublicKey>) -> Result<Candidate, SlotError> {
+    let sha256 = file_sha256(path).map_err(SlotError::io(path, "it cannot be read"))?;
+    let name = job.source.to_string();
+    if let Some(expected) = job.sha256.as_ref().filter(|expected| **expected != sha256) {
+        return Err(SlotError::of(&name, format_args!("its SHA-256 is {sha256} and should be {expected}; it was not installed")));
+    }
+    if let Some(key) = key {
+        key.check(&name, path, job.signature.as_deref())?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(SlotError::io(path, "its mode cannot be set"))?;
+    let version = examine::version(path)?;
+    Ok(Candidate { path: path.to_owned(), sha256, version })
 }
 
 /// Puts a version into the free slot. What lay there is given up first, so that nothing points to it any more.
@@ -175,10 +197,12 @@ pub fn put(folder: &Folder, slots: Slots, candidate: &Candidate) -> Result<(Slot
 /// # Errors
 /// What the file system answered; nothing is on trial then.
 pub fn begin(folder: &Folder, slots: Slots, slot: Slot, candidate: &Candidate, before: Before) -> Result<Slots, SlotError> {
-    if let Some(backup) = &before.backup {
-        keep_copy(backup, &folder.copy())?;
-        point("the copy of the database is kept");
+    match &before.backup {
+        Some(backup) => keep_copy(backup, &folder.copy())?,
+        // That of an earlier trial is none of this one.
+        None => folder.remove_copy(),
     }
+    point("the copy of the database is kept");
     let binary = Binary { slot, sha256: candidate.sha256.clone(), version: candidate.version.clone() };
     let trial = Trial {
         binary,
@@ -229,7 +253,8 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Source::File(file) => write!(f, "{}", file.display()),
-            Source::Url(text) | Source::Image(text) => f.write_str(text),
+            Source::Url(text) => f.write_str(&shown_address(text)),
+            Source::Image(text) => f.write_str(text),
         }
     }
 }
@@ -243,7 +268,7 @@ mod tests {
     fn ground() -> (tempfile::TempDir, Ground) {
         let data = tempfile::tempdir().unwrap();
         let folder = Folder::of(data.path());
-        let ground = Ground { folder, key: None, host_root: data.path().to_owned(), root_ca_pem: None };
+        let ground = Ground { folder, key: None, host_root: data.path().to_owned(), root_ca_pem: None, turn: Arc::default() };
         (data, ground)
     }
 
@@ -276,6 +301,16 @@ mod tests {
         assert_eq!(again.path, ground.folder.binary(Slot::A));
     }
 
+    #[test]
+    fn a_trial_without_a_copy_has_none_of_another_trial() {
+        let (_data, ground) = ground();
+        ground.folder.make().unwrap();
+        fs::write(ground.folder.copy(), "of long ago").unwrap();
+        let candidate = Candidate { path: ground.folder.binary(Slot::A), sha256: "x".into(), version: "1".into() };
+        begin(&ground.folder, Slots::default(), Slot::A, &candidate, Before::default()).unwrap();
+        assert!(!ground.folder.copy().exists());
+    }
+
     #[tokio::test]
     async fn what_is_not_right_is_refused_and_leaves_nothing() {
         let (data, ground) = ground();
@@ -289,6 +324,57 @@ mod tests {
         let plain = Job { source: Source::Url("http://127.0.0.1:9/h".into()), ..job(&file, None) };
         assert!(obtain(&ground, &plain, Slot::A).await.unwrap_err().message.contains("--sha256"));
         assert!(!ground.folder.new_binary().exists() && !ground.folder.binary(Slot::A).exists());
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_leaves_the_way_back() {
+        let (data, mut ground) = ground();
+        ground.folder.make().unwrap();
+        fs::write(ground.folder.binary(Slot::A), AGENT).unwrap();
+        let sum = file_sha256(&ground.folder.binary(Slot::A)).unwrap();
+        let key = data.path().join("update.pub");
+        fs::write(&key, "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
+        ground.key = Some(key);
+        let unsigned = job(Path::new("/nowhere"), Some(&sum));
+        assert!(obtain(&ground, &unsigned, Slot::A).await.unwrap_err().message.contains("only what is signed"));
+        // Not even asked for over the network.
+        let far = Job { source: Source::Url("https://127.0.0.1:9/h".into()), sha256: None, ..unsigned.clone() };
+        assert!(obtain(&ground, &far, Slot::A).await.unwrap_err().message.contains("only what is signed"));
+        let wrongly = Job { signature: Some(vec![1; 64]), ..unsigned };
+        assert!(obtain(&ground, &wrongly, Slot::A).await.unwrap_err().message.contains("its signature"));
+        assert!(ground.folder.binary(Slot::A).exists(), "it is the version before");
+    }
+
+    #[tokio::test]
+    async fn nobody_begins_while_another_file_is_examined() {
+        let (data, ground) = ground();
+        let file = data.path().join("given");
+        fs::write(&file, AGENT).unwrap();
+        let examined = ground.turn.clone().lock_owned().await;
+        let job = job(&file, None);
+        let mut next = Box::pin(obtain(&ground, &job, Slot::A));
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut next).await.is_err());
+        assert!(!ground.folder.new_binary().exists());
+        drop(examined);
+        assert!(next.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_a_plain_file_of_an_agents_size_is_copied() {
+        let (data, ground) = ground();
+        ground.folder.make().unwrap();
+        for other in ["/dev/zero", "/"] {
+            let refused = obtain(&ground, &job(Path::new(other), None), Slot::A).await.unwrap_err();
+            assert!(refused.message.contains("no regular file"), "{refused}");
+        }
+        let file = data.path().join("given");
+        File::create(&file).unwrap().set_len(download::LARGEST_BYTES + 1).unwrap();
+        assert!(obtain(&ground, &job(&file, None), Slot::A).await.is_err());
+        // A download that broke off is not carried on with what is copied now.
+        fs::write(&file, AGENT).unwrap();
+        fs::write(ground.folder.download_note(), "https://x/h\n\"tag\"\n").unwrap();
+        assert!(obtain(&ground, &job(&file, None), Slot::A).await.is_ok());
+        assert!(!ground.folder.download_note().exists());
     }
 
     #[test]

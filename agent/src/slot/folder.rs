@@ -94,13 +94,21 @@ impl Folder {
     }
 
     /// Whether a slot holds what it is said to hold.
-    pub(super) fn examine(&self, binary: &Binary) -> Result<PathBuf, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn examine(&self, binary: &Binary) -> Result<PathBuf, String> {
         let path = self.binary(binary.slot);
         match file_sha256(&path) {
             Ok(found) if found == binary.sha256 => Ok(path),
             Ok(_) => Err(format!("{} is not what was put there: its checksum is wrong", path.display())),
             Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
         }
+    }
+
+    /// Removes what was downloaded of a version that nobody wants any more, when there is any.
+    pub fn remove_download(&self) {
+        super::download::forget(self);
     }
 
     /// Removes the copy of the database of before a trial, when there is one.
@@ -116,7 +124,7 @@ impl Folder {
 
 /// Makes a folder's names durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), SlotError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(SlotError::io(folder, "it cannot be made durable"))
+    crate::settings::sync_folder(folder).map_err(SlotError::io(folder, "it cannot be made durable"))
 }
 
 /// A file's SHA-256, in hex.
@@ -130,7 +138,7 @@ pub(super) fn file_sha256(path: &Path) -> io::Result<String> {
             length => context.update(&piece[..length]),
         }
     }
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::settings::hex(context.finish().as_ref()))
 }
 
 /// The SHA-256 of the program that runs, in hex; `None` when it cannot be read.

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::database::put_back;
 use super::decide::{Facts, Next, next};
@@ -20,6 +21,10 @@ use crate::store::{DataLock, Place, StoreError};
 /// Tells the agent that it was started by the launcher, and as what.
 const VARIABLE: &str = "HOLDFAST_LAUNCHED";
 const FACTORY: &str = "factory";
+
+/// How often and after how long the data directory is tried again: somebody may just be looking at it.
+const HELD_TRIES: u32 = if cfg!(test) { 10 } else { 50 };
+const HELD_PAUSE: Duration = Duration::from_millis(100);
 
 /// As what an agent was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +120,15 @@ impl<'p> Launcher<'p> {
 
     /// Nobody else may write the record while it is decided on.
     fn hold(&mut self) {
-        match DataLock::take(&self.place.data_dir) {
+        let take = || DataLock::take(&self.place.data_dir);
+        let again = (0..HELD_TRIES).find_map(|_| match take() {
+            Err(StoreError::Held { .. }) => {
+                std::thread::sleep(HELD_PAUSE);
+                None
+            }
+            other => Some(other),
+        });
+        match again.unwrap_or_else(take) {
             Ok(lock) => self._lock = Some(lock),
             // Whichever is started will say who runs already; that is no failure of any version.
             Err(StoreError::Held { .. }) => return,
@@ -266,6 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn a_start_that_cannot_be_counted_is_that_of_the_kept_version() {
+        let (_data, place, a, b) = device();
+        let folder = Folder::of(&place.data_dir);
+        let slots = Slots { kept: Some(a), trial: Some(trial(&b)), ..Slots::default() };
+        folder.store(&slots).unwrap();
+        // What the record is prepared in.
+        let blocked = place.data_dir.join("agent/slots.new");
+        std::fs::create_dir(&blocked).unwrap();
+        for _ in 0..10 {
+            assert_eq!(chosen(&place), Some(Slot::A));
+        }
+        assert_eq!(folder.load().unwrap(), slots);
+        std::fs::remove_dir(&blocked).unwrap();
+        assert_eq!(chosen(&place), Some(Slot::B));
+    }
+
+    #[test]
     fn while_another_agent_runs_nothing_is_counted() {
         let (_data, place, a, _) = device();
         let folder = Folder::of(&place.data_dir);
@@ -274,5 +304,18 @@ mod tests {
         let _held = DataLock::take(&place.data_dir).unwrap();
         assert_eq!(chosen(&place), None);
         assert_eq!(folder.load().unwrap(), slots);
+    }
+
+    #[test]
+    fn who_holds_the_data_for_a_moment_is_waited_for() {
+        let (_data, place, a, _) = device();
+        Folder::of(&place.data_dir).store(&Slots { kept: Some(a), ..Slots::default() }).unwrap();
+        let held = DataLock::take(&place.data_dir).unwrap();
+        let moment = std::thread::spawn(move || {
+            std::thread::sleep(HELD_PAUSE);
+            drop(held);
+        });
+        assert_eq!(chosen(&place), Some(Slot::A));
+        moment.join().unwrap();
     }
 }

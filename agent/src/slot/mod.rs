@@ -46,8 +46,8 @@ pub(crate) use point::point;
 pub use record::{Binary, Failed, Slot, Slots, Starts, Trial};
 pub use shown::{Ask, Shown, UpdateLink};
 pub use signature::{PublicKey, decode as decode_signature};
-pub use verdict::{Seen, guard, missing, settled_for};
-pub use wanted::Wanted;
+pub use verdict::{Seen, TrialTime, guard, missing, settled_for};
+pub use wanted::{Wanted, sha256_of};
 
 /// How an agent ends that wants to be started anew through the launcher: an exit code that no failure has.
 pub const RESTART: u8 = 75;

@@ -174,7 +174,7 @@ impl Slots {
             trial: optional(&value["trial"], trial_from)?,
             failed: optional(&value["failed"], failed_from)?,
             starts: starts_from(&value["starts"])?,
-            news: maybe_text(&value["news"]),
+            news: text(&value["news"]),
         })
     }
 }
@@ -203,10 +203,6 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn maybe_text(value: &Value) -> Option<String> {
-    text(value)
-}
-
 fn number(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
@@ -225,7 +221,7 @@ fn failed_from(value: &Value) -> Option<Failed> {
         sha256: text(&value["sha256"])?,
         version: text(&value["version"])?,
         why: text(&value["why"])?,
-        wish: maybe_text(&value["wish"]),
+        wish: text(&value["wish"]),
     })
 }
 
@@ -236,8 +232,8 @@ fn trial_from(value: &Value) -> Option<Trial> {
         total: number(&value["total"])?,
         schema: number(&value["schema"])?,
         cloud: value["cloud"].as_bool()?,
-        wish: maybe_text(&value["wish"]),
-        verdict: maybe_text(&value["verdict"]),
+        wish: text(&value["wish"]),
+        verdict: text(&value["verdict"]),
     })
 }
 
@@ -296,6 +292,10 @@ mod tests {
     fn another_form_and_a_missing_field_are_not_guessed_at() {
         let with = |content: String| Slots::from_text(&format!("{}\n{content}\n", sha256(content.as_bytes())));
         assert!(with(full().to_json().to_string()).is_ok());
+        // What a later agent adds does not keep the launcher of an older image from reading it.
+        let more =
+            full().to_json().to_string().replace("\"form\":1", "\"form\":1,\"more\":[1]").replace("\"slot\"", "\"x\":2,\"slot\"");
+        assert_eq!(with(more), Ok(full()));
         assert!(with(full().to_json().to_string().replace("\"form\":1", "\"form\":2")).is_err());
         assert!(with(full().to_json().to_string().replace("\"schema\"", "\"scheme\"")).is_err());
         assert!(with(full().to_json().to_string().replace("\"slot\":\"a\"", "\"slot\":\"c\"")).is_err());

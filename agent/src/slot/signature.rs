@@ -12,6 +12,13 @@ const DEFAULT_KEY: &str = "/etc/holdfast/update.pub";
 /// What a key in the form of `openssl pkey -pubout` begins with (RFC 8410).
 const DER_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// What is said of a binary without a signature.
+const UNSIGNED: &str = "it has no signature, and this device installs only what is signed; it was not installed. Give its signature \
+                        with --signature, or in the variable HOLDFAST_AGENT_SIGNATURE";
+/// The same of one with a signature that does not fit.
+const FOREIGN: &str = "its signature is not one of this very file by the key this device trusts; it was not installed. Sign the file \
+                       again, with the private key that belongs to the device's public key (update.pub)";
+
 /// The key that signatures are checked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
@@ -33,6 +40,11 @@ impl PublicKey {
         PublicKey::parse(&text).map(Some).ok_or_else(|| SlotError::file(given, expected))
     }
 
+    /// Refuses what has no signature at all, before anything is done about it.
+    pub(super) fn expect(key: Option<&PublicKey>, name: &str, signature: Option<&[u8]>) -> Result<(), SlotError> {
+        if key.is_some() && signature.is_none() { Err(SlotError::of(name, UNSIGNED)) } else { Ok(()) }
+    }
+
     fn parse(text: &str) -> Option<PublicKey> {
         let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
         let bytes = decode_base64(&body)?;
@@ -40,15 +52,14 @@ impl PublicKey {
         raw.try_into().ok().map(PublicKey)
     }
 
-    /// Checks a file's signature.
-    pub(super) fn check(&self, file: &Path, signature: Option<&[u8]>) -> Result<(), SlotError> {
+    /// Checks the signature of a file, which a person knows as `name`.
+    pub(super) fn check(&self, name: &str, file: &Path, signature: Option<&[u8]>) -> Result<(), SlotError> {
         let Some(signature) = signature else {
-            return Err(SlotError::file(file, "it has no signature, and this device installs only what is signed"));
+            return Err(SlotError::of(name, UNSIGNED));
         };
         let content = std::fs::read(file).map_err(SlotError::io(file, "it cannot be read"))?;
         let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, self.0);
-        key.verify(&content, signature)
-            .map_err(|_| SlotError::file(file, "its signature is not that of the key this device trusts; it was not installed"))
+        key.verify(&content, signature).map_err(|_| SlotError::of(name, FOREIGN))
     }
 }
 
@@ -95,12 +106,12 @@ mod tests {
         std::fs::write(&file, "content").unwrap();
         let key = PublicKey(pair().public_key().as_ref().try_into().unwrap());
         let signature = pair().sign(b"content");
-        assert_eq!(key.check(&file, Some(signature.as_ref())), Ok(()));
-        assert!(key.check(&file, None).unwrap_err().message.contains("only what is signed"));
-        assert!(key.check(&file, Some(pair().sign(b"other").as_ref())).is_err());
+        assert_eq!(key.check("x", &file, Some(signature.as_ref())), Ok(()));
+        assert!(key.check("x", &file, None).unwrap_err().message.contains("only what is signed"));
+        assert!(key.check("x", &file, Some(pair().sign(b"other").as_ref())).is_err());
         let other = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
-        assert!(key.check(&file, Some(other.sign(b"content").as_ref())).is_err());
+        assert!(key.check("x", &file, Some(other.sign(b"content").as_ref())).is_err());
         std::fs::write(&file, "contenu").unwrap();
-        assert!(key.check(&file, Some(signature.as_ref())).is_err());
+        assert!(key.check("x", &file, Some(signature.as_ref())).is_err());
     }
 }

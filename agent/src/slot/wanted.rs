@@ -34,12 +34,11 @@ impl Wanted {
             return Ok(Some(Wanted::Image(image.to_owned())));
         }
         let Some(url) = value("HOLDFAST_AGENT_URL") else { return Ok(None) };
-        let sha256 = value("HOLDFAST_AGENT_SHA256").unwrap_or_default().to_ascii_lowercase();
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let Some(sha256) = value("HOLDFAST_AGENT_SHA256").and_then(sha256_of) else {
             return Err("HOLDFAST_AGENT_URL is set, but HOLDFAST_AGENT_SHA256 is not 64 hexadecimal digits: nothing is \
                         downloaded until it is"
                 .to_owned());
-        }
+        };
         let signature = match value("HOLDFAST_AGENT_SIGNATURE") {
             None => None,
             Some(text) => Some(decode(text).ok_or("HOLDFAST_AGENT_SIGNATURE is not an ed25519 signature in base64")?),
@@ -75,6 +74,13 @@ impl Wanted {
         };
         Job { source, sha256, signature, wish: Some(self.wish()), offline: false }
     }
+}
+
+/// A SHA-256 as a person writes it, in lower-case hex; `None` when it is none.
+pub fn sha256_of(text: &str) -> Option<String> {
+    let text = text.trim();
+    let is = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is.then(|| text.to_ascii_lowercase())
 }
 
 #[cfg(test)]

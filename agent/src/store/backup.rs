@@ -21,9 +21,10 @@ use super::error::StoreError;
 use super::figures;
 use super::integrity::{self, Depth, Verdict};
 use super::interface::BackupInfo;
-use super::migrations::{MIGRATIONS, recorded_version, version};
+use super::migrations::{migrations, recorded_version, version};
 use super::open::{APPLICATION_ID, connect, connect_to_read};
-use super::place::{Place, remove, sync_folder};
+use super::place::{Place, remove};
+use crate::settings::sync_folder;
 
 pub(super) use name::{Named, list, utc};
 
@@ -141,7 +142,7 @@ pub(super) fn verify(file: &Path) -> Result<u32, String> {
         if stated != recorded || stated == 0 {
             return Ok(Err(format!("its schema version is {stated}, its own records say {recorded}")));
         }
-        if stated as usize == MIGRATIONS.len() {
+        if stated as usize == migrations().len() {
             integrity::decode(&connection)?;
         }
         Ok(Ok(stated))

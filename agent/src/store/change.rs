@@ -115,6 +115,11 @@ pub enum Change {
         /// 32 hex digits, lower case.
         key: String,
     },
+    /// Nobody needs a local-API key any more.
+    DropKey {
+        /// Whose.
+        owner: KeyOwner,
+    },
     /// What a local-API key may do; nothing when its owner has none.
     KeyScopes {
         /// Whose.
@@ -144,6 +149,7 @@ impl fmt::Debug for Change {
             Change::DropTarget { source } => f.debug_struct("DropTarget").field("source", source).finish(),
             Change::Remember(remember) => f.debug_tuple("Remember").field(remember).finish(),
             Change::ApiKey { owner, .. } => f.debug_struct("ApiKey").field("owner", owner).finish_non_exhaustive(),
+            Change::DropKey { owner } => f.debug_struct("DropKey").field("owner", owner).finish(),
             Change::KeyScopes { owner, scopes } => {
                 f.debug_struct("KeyScopes").field("owner", owner).field("scopes", scopes).finish()
             }

@@ -45,7 +45,7 @@ impl Cause {
             Change::DropTarget { .. } | Change::Target(_) => Cause::Target,
             Change::Remember(Remember::Image(_) | Remember::ForgetImage { .. }) => Cause::Image,
             Change::Remember(_) => Cause::Memory,
-            Change::ApiKey { .. } | Change::KeyScopes { .. } => Cause::Key,
+            Change::ApiKey { .. } | Change::DropKey { .. } | Change::KeyScopes { .. } => Cause::Key,
             Change::Value { .. } => Cause::Value,
             Change::Snapshot { .. } => Cause::Snapshot,
         }

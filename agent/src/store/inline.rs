@@ -70,6 +70,9 @@ impl State {
                     let scopes = usual_scopes(&owner);
                     self.rest.api_keys.entry(owner).or_insert(StoredKey { key: String::new(), scopes }).key = key;
                 }
+                Change::DropKey { owner } => {
+                    self.rest.api_keys.remove(&owner);
+                }
                 Change::KeyScopes { owner, scopes } => {
                     self.rest.api_keys.entry(owner).and_modify(|stored| stored.scopes = scopes);
                 }

@@ -8,7 +8,7 @@ use super::backup;
 use super::data_dir::DataLock;
 use super::error::StoreError;
 use super::interface::Done;
-use super::migrations::{MIGRATIONS, revert, version};
+use super::migrations::{migrations, revert, version};
 use super::open::{self, connect};
 use super::place::Place;
 use super::task::Task;
@@ -64,7 +64,7 @@ pub fn revert_to(place: &Place, target: u32, now: Now) -> Result<Done, StoreErro
     }
     let (copy, _) = backup::make(&connection, place, true, now)?;
     revert(&mut connection, target).map_err(|error| StoreError::failed(path, format!("{error}; the schema is as it was")))?;
-    let newest = MIGRATIONS.len();
+    let newest = migrations().len();
     let text = format!(
         "{} went from schema version {found} to {target}; a verified copy of it as it was is {}. An agent that knows version \
          {newest} brings it there again at its next start",

@@ -24,7 +24,7 @@ use rusqlite::config::DbConfig;
 use super::data_dir::{beside, keep_private};
 use super::error::StoreError;
 use super::integrity::{self, Depth, Verdict};
-use super::migrations::MIGRATIONS;
+use super::migrations::migrations;
 use super::outcome::{Outcome, Recovery};
 use super::place::Place;
 use super::recover::{self, Tried};
@@ -75,7 +75,7 @@ pub(super) fn open(place: &Place, now: Now) -> Result<Opened, StoreError> {
             Err(Trouble::Missing) => ("the file is missing".to_owned(), false),
             Err(Trouble::Damaged(why)) => (format!("it is damaged ({why})"), false),
             Err(Trouble::Ahead { found, why }) => {
-                let known = MIGRATIONS.len();
+                let known = migrations().len();
                 (format!("it has schema version {found}, this agent knows {known}, and it cannot be taken back ({why})"), true)
             }
         };
@@ -85,7 +85,7 @@ pub(super) fn open(place: &Place, now: Now) -> Result<Opened, StoreError> {
                 format!("{why}, though it was just made: see the kernel log for errors of the storage"),
             ));
         }
-        recovery = match recover::restore(place, &why, MIGRATIONS.len() as u32, &mut tried, now)? {
+        recovery = match recover::restore(place, &why, migrations().len() as u32, &mut tried, now)? {
             Some(restored) => Some(restored),
             None if ahead => {
                 let remedy = "it was left as it is: start the newer agent, or restore a backup of the older schema";
@@ -138,7 +138,7 @@ fn attempt(place: &Place, now: Now) -> Result<Opened, Trouble> {
     let recovery = reached?;
     integrity::decode(&connection).map_err(failed)?;
     no_checkpoint(&connection, false).map_err(failed)?;
-    Ok(Opened { connection, schema: MIGRATIONS.len() as u32, journal_mode, recovery, fully_checked })
+    Ok(Opened { connection, schema: migrations().len() as u32, journal_mode, recovery, fully_checked })
 }
 
 /// Checks the file, within a time; tells whether that was everything there is to check.

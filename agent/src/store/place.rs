@@ -1,12 +1,13 @@
 //! Where the database and everything around it lie.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::data_dir::beside;
 use super::task::Keep;
+use crate::settings::Settings;
 
 /// The paths of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,12 @@ impl Place {
     /// A database in its data directory, with the usual number of backups.
     pub fn new(data_dir: &Path, database: &Path) -> Place {
         Place { data_dir: data_dir.to_owned(), database: database.to_owned(), keep: Keep::default() }
+    }
+
+    /// Where the settings say it is, with as many backups.
+    pub fn of(settings: &Settings) -> Place {
+        let keep = Keep { count: settings.backup_keep, age: settings.backup_age };
+        Place { keep, ..Place::new(&settings.data_dir, &settings.database) }
     }
 
     /// Folder of the verified copies.
@@ -52,11 +59,6 @@ impl Place {
     pub(super) fn suspect(&self) -> PathBuf {
         beside(&self.database, ".suspect")
     }
-}
-
-/// Makes renames in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Removes a file; a missing one is fine.

@@ -20,6 +20,9 @@ use super::place::{Place, remove};
 
 pub(super) use aside::{folders, set_aside};
 
+/// Why a file was set aside that nothing was wrong with.
+const REPLACED: &str = "replaced by the copy that was laid ready for it";
+
 /// Backups that were put in and did not do.
 pub(super) type Tried = BTreeSet<PathBuf>;
 
@@ -78,7 +81,7 @@ fn went(aside: Option<PathBuf>) -> String {
     aside.map(|folder| format!("; the old file is in {}", folder.display())).unwrap_or_default()
 }
 
-/// Carries out what `db restore` left for this start.
+/// Puts in what was laid ready for this start: by `db restore`, or by whoever goes back from a version of the agent.
 pub(super) fn put_in_waiting(place: &Place, now: Now) -> Result<Option<Recovery>, StoreError> {
     let waiting = place.waiting();
     if !waiting.exists() {
@@ -91,8 +94,8 @@ pub(super) fn put_in_waiting(place: &Place, now: Now) -> Result<Option<Recovery>
         log::error!("{}: {message}", waiting.display());
         return Ok(None);
     }
-    let aside = set_aside(place, "replaced by db restore", now)?;
+    let aside = set_aside(place, REPLACED, now)?;
     put_in(&waiting, place)?;
-    let message = format!("the database {} was replaced by db restore{}", place.database.display(), went(aside));
+    let message = format!("the database {} was {REPLACED}{}", place.database.display(), went(aside));
     Ok(Some(Recovery { outcome: Outcome::Restored, message }))
 }

@@ -130,8 +130,7 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
 }
 
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| StoreError::io(folder, "it cannot be brought to the disk", &error))
+    crate::settings::sync_folder(folder).map_err(|error| StoreError::io(folder, "it cannot be brought to the disk", &error))
 }
 
 /// Copies a file under another name, brings it to the disk and puts it in its place.

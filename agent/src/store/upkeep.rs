@@ -12,11 +12,12 @@ use super::data_dir::beside;
 use super::error::StoreError;
 use super::integrity::{self, Depth, Verdict};
 use super::interface::Done;
-use super::migrations::{MIGRATIONS, version};
+use super::migrations::{migrations, version};
 use super::open::connect_to_read;
-use super::place::{Place, sync_folder};
+use super::place::Place;
 use super::recover::folders;
 use super::task::Task;
+use crate::settings::sync_folder;
 
 /// Does it. `connection` has the database open for writing.
 pub(super) fn carry_out(connection: &Connection, place: &Place, task: &Task, now: Now) -> Result<Done, StoreError> {
@@ -30,7 +31,7 @@ pub(super) fn carry_out(connection: &Connection, place: &Place, task: &Task, now
         Task::Checkpoint => checkpoint(connection, place).map_err(failed),
         Task::Migrate => {
             let schema = version(connection).map_err(failed)?;
-            Ok(Done::well(format!("the schema version is {schema}, the newest this agent knows is {}", MIGRATIONS.len())))
+            Ok(Done::well(format!("the schema version is {schema}, the newest this agent knows is {}", migrations().len())))
         }
     }
 }
@@ -46,7 +47,7 @@ pub(super) fn check_on(place: &Place, limit: Duration, open: fn(&Path) -> rusqli
     let looked = || -> rusqlite::Result<Verdict> {
         let connection = open(&place.database)?;
         let verdict = integrity::check(&connection, Depth::Full, limit)?;
-        if verdict == Verdict::Whole && version(&connection)? as usize == MIGRATIONS.len() {
+        if verdict == Verdict::Whole && version(&connection)? as usize == migrations().len() {
             integrity::decode(&connection)?;
         }
         Ok(verdict)
@@ -86,8 +87,8 @@ pub(super) fn list(place: &Place) -> Result<Done, StoreError> {
 pub(super) fn prepare_restore(place: &Place, file: &Path) -> Result<Done, StoreError> {
     let found = backup::find(place, file);
     let schema = verify(&found)?;
-    if schema as usize > MIGRATIONS.len() {
-        let known = MIGRATIONS.len();
+    if schema as usize > migrations().len() {
+        let known = migrations().len();
         let message =
             format!("it has schema version {schema}, this agent knows {known}: start the newer agent and restore it there");
         return Err(StoreError::failed(&found, message));

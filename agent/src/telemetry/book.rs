@@ -91,6 +91,8 @@ pub struct Book {
     anchor: Option<(i64, i64)>,
     /// Numbers of services that have to go from the file.
     gone: Vec<u32>,
+    /// Whether the file has to be made anew: its numbers may be other services'.
+    rewrite: bool,
 }
 
 impl Book {
@@ -107,6 +109,7 @@ impl Book {
             shapes,
             anchor: None,
             gone: Vec::new(),
+            rewrite: false,
         }
     }
 
@@ -199,15 +202,17 @@ impl Book {
         !self.gone.is_empty() || all.flat_map(|series| &series.rings).any(Ring::is_changed)
     }
 
-    /// Has everything written again: into a new file.
+    /// Has everything written again: into a new file, or instead of what is in one that was not read.
     pub(super) fn all_changed(&mut self) {
+        self.rewrite = true;
         let all = self.services.values_mut().map(|service| &mut service.series).chain([&mut self.machine]);
         all.flat_map(|series| &mut series.rings).for_each(Ring::all_changed);
     }
 
     /// What there is to write.
     pub(super) fn draft(&mut self) -> Draft {
-        let mut draft = Draft { gone: std::mem::take(&mut self.gone), ..Draft::default() };
+        let (whole, gone) = (std::mem::take(&mut self.rewrite), std::mem::take(&mut self.gone));
+        let mut draft = Draft { whole, gone, series: Vec::new() };
         draft.take(MACHINE, 0, "", &mut self.machine);
         for ((app, name), service) in &mut self.services {
             draft.take(service.id, *app, name, &mut service.series);

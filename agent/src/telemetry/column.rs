@@ -54,6 +54,23 @@ const fn column(name: &'static str, fold: Fold, unit: Unit) -> Column {
     Column { name, fold, unit }
 }
 
+/// The columns that every kind of subject has, and then its own.
+const fn columns([seventh, eighth, ninth, tenth]: [Column; 4]) -> Columns {
+    [
+        column("looks", Fold::Sum, Unit::Count),
+        column("cpu_percent", Fold::Mean, Unit::Percent),
+        column("cpu_percent_max", Fold::Peak, Unit::Percent),
+        column("memory_bytes", Fold::Mean, Unit::Bytes),
+        column("memory_bytes_max", Fold::Peak, Unit::Bytes),
+        column("network_in_bytes_per_s", Fold::Sum, Unit::Passed),
+        column("network_out_bytes_per_s", Fold::Sum, Unit::Passed),
+        seventh,
+        eighth,
+        ninth,
+        tenth,
+    ]
+}
+
 /// Words of the health column, from best to worst: of several the worst stays.
 pub const HEALTH: [&str; 4] = ["none", "healthy", "starting", "unhealthy"];
 
@@ -68,37 +85,24 @@ pub const NETWORK: [usize; 2] = [5, 6];
 /// Places of what was read from storage and written to it; a container's only.
 pub const BLOCK: [usize; 2] = [7, 8];
 /// Place of the number of restarts; a container's only.
+#[cfg(test)]
 pub const RESTARTS: usize = 9;
 
 /// Of a container.
-pub static CONTAINER: Columns = [
-    column("looks", Fold::Sum, Unit::Count),
-    column("cpu_percent", Fold::Mean, Unit::Percent),
-    column("cpu_percent_max", Fold::Peak, Unit::Percent),
-    column("memory_bytes", Fold::Mean, Unit::Bytes),
-    column("memory_bytes_max", Fold::Peak, Unit::Bytes),
-    column("network_in_bytes_per_s", Fold::Sum, Unit::Passed),
-    column("network_out_bytes_per_s", Fold::Sum, Unit::Passed),
+pub static CONTAINER: Columns = columns([
     column("block_read_bytes_per_s", Fold::Sum, Unit::Passed),
     column("block_write_bytes_per_s", Fold::Sum, Unit::Passed),
     column("restarts", Fold::Sum, Unit::Count),
     column("health", Fold::Peak, Unit::Health),
-];
+]);
 
 /// Of the machine.
-pub static MACHINE: Columns = [
-    column("looks", Fold::Sum, Unit::Count),
-    column("cpu_percent", Fold::Mean, Unit::Percent),
-    column("cpu_percent_max", Fold::Peak, Unit::Percent),
-    column("memory_bytes", Fold::Mean, Unit::Bytes),
-    column("memory_bytes_max", Fold::Peak, Unit::Bytes),
-    column("network_in_bytes_per_s", Fold::Sum, Unit::Passed),
-    column("network_out_bytes_per_s", Fold::Sum, Unit::Passed),
+pub static MACHINE: Columns = columns([
     column("disk_bytes", Fold::Mean, Unit::Bytes),
     column("load", Fold::Mean, Unit::Milli),
     column("temperature_celsius", Fold::Mean, Unit::Kelvin),
     column("temperature_celsius_max", Fold::Peak, Unit::Kelvin),
-];
+]);
 
 /// Several rows on their way to being one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

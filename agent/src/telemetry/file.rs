@@ -56,6 +56,8 @@ pub(super) struct Stored {
 /// What there is to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Draft {
+    /// Whether it is all there is: nothing else may stay in the file.
+    pub whole: bool,
     pub gone: Vec<u32>,
     pub series: Vec<Stored>,
 }
@@ -206,6 +208,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
 
 fn put(connection: &mut Connection, draft: &Draft) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    if draft.whole {
+        transaction.execute_batch("DELETE FROM chunk; DELETE FROM ring; DELETE FROM series;")?;
+    }
     for id in &draft.gone {
         transaction.execute("DELETE FROM series WHERE id = ?1", [id])?;
         let rings = [id.saturating_mul(RINGS), id.saturating_mul(RINGS).saturating_add(RINGS - 1)];

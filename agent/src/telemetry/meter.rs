@@ -45,19 +45,11 @@ impl Meter {
             let busy = usage.cpu_busy_ticks.saturating_sub(before.cpu_busy_ticks).min(all);
             let cpu = scaled(busy, 1_000_000, all);
             let temperature = usage.temperature_celsius.map_or(0, |celsius| u64::try_from(celsius + FREEZING).unwrap_or(0));
-            [
-                1,
-                cpu,
-                cpu,
-                usage.memory_bytes,
-                usage.memory_bytes,
-                usage.network_in_bytes.saturating_sub(before.network_in_bytes),
-                usage.network_out_bytes.saturating_sub(before.network_out_bytes),
-                disk.map_or(0, |disk| disk.total_bytes.saturating_sub(disk.free_bytes)),
-                usage.load_milli,
-                temperature,
-                temperature,
-            ]
+            let network_in = usage.network_in_bytes.saturating_sub(before.network_in_bytes);
+            let network_out = usage.network_out_bytes.saturating_sub(before.network_out_bytes);
+            let used = disk.map_or(0, |disk| disk.total_bytes.saturating_sub(disk.free_bytes));
+            let own = [used, usage.load_milli, temperature, temperature];
+            one_look(cpu, usage.memory_bytes, [network_in, network_out], own)
         });
         MachineLatest { boot_ms: now.boot_ms, usage, disk, row }
     }
@@ -115,20 +107,17 @@ impl Meter {
             _ => return None,
         };
         let cpu = scaled(used.cpu_us - base.cpu_us, 1000, elapsed_ms);
-        Some([
-            1,
-            cpu,
-            cpu,
-            used.memory_bytes,
-            used.memory_bytes,
-            used.network_in_bytes.saturating_sub(base.network_in_bytes),
-            used.network_out_bytes.saturating_sub(base.network_out_bytes),
-            used.block_read_bytes.saturating_sub(base.block_read_bytes),
-            used.block_write_bytes.saturating_sub(base.block_write_bytes),
-            restarts,
-            health(container),
-        ])
+        let network_in = used.network_in_bytes.saturating_sub(base.network_in_bytes);
+        let network_out = used.network_out_bytes.saturating_sub(base.network_out_bytes);
+        let read = used.block_read_bytes.saturating_sub(base.block_read_bytes);
+        let written = used.block_write_bytes.saturating_sub(base.block_write_bytes);
+        Some(one_look(cpu, used.memory_bytes, [network_in, network_out], [read, written, restarts, health(container)]))
     }
+}
+
+/// A row of one look, in which what is on average is also the most; with the subject's own columns at its end.
+fn one_look(cpu: u64, memory: u64, [network_in, network_out]: [u64; 2], [seventh, eighth, ninth, tenth]: [u64; 4]) -> Row {
+    [1, cpu, cpu, memory, memory, network_in, network_out, seventh, eighth, ninth, tenth]
 }
 
 /// Place of the health's word in the list of them.

@@ -28,9 +28,9 @@ mod series;
 mod statistics;
 
 pub use book::{Book, Keeping, Latest, MachineLatest, Service};
-pub use column::{BLOCK, COLUMNS, CPU, Column, Columns, Fold, HEALTH, LOOKS, MEMORY, NETWORK, RESTARTS, Row, Unit};
+pub use column::{BLOCK, CPU, Column, Columns, HEALTH, LOOKS, MEMORY, NETWORK, Row, Unit};
 #[cfg(test)]
 pub(crate) use column::{CONTAINER, MACHINE};
 pub use sampler::{Sampler, Surroundings};
-pub use series::{MOST_POINTS, Points, Series};
+pub use series::{MOST_POINTS, Series};
 pub use statistics::Statistics;

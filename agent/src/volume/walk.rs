@@ -139,7 +139,7 @@ impl Walk {
         if !self.is_whole() {
             return Err(ArchiveError::malformed("it breaks off in the middle"));
         }
-        let sha256 = self.hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = crate::settings::hex(self.hash.finish().as_ref());
         Ok(Summary { sha256, counts: self.counts, manifest: self.manifest })
     }
 

@@ -19,6 +19,7 @@ pub use name::{ContainerName, HANDING_OVER_PREFIX};
 pub use options::{
     DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,
 };
+pub(crate) use spec::Names;
 pub use spec::{ContainerSpec, Endpoint, ImageConfig, Mount, NetworkMode, Port, PortBinding, Protocol};
-pub use specify::{container_name, network_name, specify, volume_name};
+pub use specify::{container_name, network_name, specify, volume_name, volume_owner};
 pub use supervisor_network::{SUPERVISOR_GATEWAY, SUPERVISOR_NETWORK, SUPERVISOR_SUBNET};

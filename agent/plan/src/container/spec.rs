@@ -1,6 +1,7 @@
 //! A container as the engine is given it and as it is read back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +99,7 @@ pub enum Mount {
 }
 
 /// A container: wanted (made by [`super::specify`]) or present (read back by the engine).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// Name in the engine, without a leading slash.
     pub name: String,
@@ -126,6 +127,52 @@ pub struct ContainerSpec {
     pub anonymous_volumes: BTreeSet<String>,
     /// Everything else.
     pub options: Options,
+}
+
+/// Variables by their names: values are keys and passwords as often as not, and a log may be read by anybody.
+pub(crate) struct Names<'a>(pub &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for ContainerSpec {
+    /// Without the values of variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Field by field, so that a new one is thought about before it is shown.
+        let ContainerSpec {
+            name,
+            image,
+            environment,
+            labels,
+            hostname,
+            network_mode,
+            networks,
+            ports,
+            exposed,
+            binds,
+            mounts,
+            anonymous_volumes,
+            options,
+        } = self;
+        f.debug_struct("ContainerSpec")
+            .field("name", name)
+            .field("image", image)
+            .field("environment", &Names(environment))
+            .field("labels", labels)
+            .field("hostname", hostname)
+            .field("network_mode", network_mode)
+            .field("networks", networks)
+            .field("ports", ports)
+            .field("exposed", exposed)
+            .field("binds", binds)
+            .field("mounts", mounts)
+            .field("anonymous_volumes", anonymous_volumes)
+            .field("options", options)
+            .finish()
+    }
 }
 
 impl Default for ContainerSpec {
@@ -162,4 +209,17 @@ pub struct ImageConfig {
     pub healthcheck: Option<Healthcheck>,
     pub volumes: BTreeSet<String>,
     pub exposed: BTreeSet<Port>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_names_of_variables_and_no_values() {
+        let environment = BTreeMap::from([("PASSWORD".to_owned(), "hunter2".to_owned())]);
+        let spec = ContainerSpec { name: "main_1".into(), environment, ..ContainerSpec::default() };
+        let text = format!("{spec:?} {spec:#?}");
+        assert!(!text.contains("hunter") && text.contains("PASSWORD") && text.contains("main_1"), "{text}");
+    }
 }

@@ -17,6 +17,11 @@ pub fn volume_name(app: AppId, name: &str) -> String {
     format!("{app}_{name}")
 }
 
+/// The app in the name of a volume; `None` in a name that is nobody's of that form.
+pub fn volume_owner(name: &str) -> Option<AppId> {
+    name.split_once('_')?.0.parse().ok()
+}
+
 /// The container a service asks for. `engine_image` is the engine's id of its image, where known; else the image is given
 /// by its reference. A `service:` network mode stays unresolved ([`NetworkMode::Service`]).
 pub fn specify(app: &App, release: &Release, service: &Service, facts: &Facts, engine_image: Option<&str>) -> ContainerSpec {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::container::{ContainerSpec, ImageConfig, Mount};
+use crate::container::{ContainerSpec, ImageConfig, Mount, volume_owner};
 use crate::target::{AppId, AppUuid, NetworkSpec, VolumeSpec};
 
 /// The engine's word for a container's state.
@@ -135,6 +135,18 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// When it was made, ms since 1970; `None` where the engine does not say.
     pub created_ms: Option<i64>,
+}
+
+impl Volume {
+    /// The app in its name.
+    pub fn app(&self) -> Option<AppId> {
+        volume_owner(&self.name)
+    }
+
+    /// Whether an agent made it, this one or the one before it.
+    pub fn is_supervised(&self) -> bool {
+        ["io.balena.supervised", "io.resin.supervised"].iter().any(|label| self.labels.contains_key(*label))
+    }
 }
 
 /// What the engine shows in one look.

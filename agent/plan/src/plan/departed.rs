@@ -136,11 +136,7 @@ fn plan_networks(draft: &mut Draft<'_>, known: &Known<'_>) {
 
 /// The app a supervised volume belongs to; `None` for volumes that are not the agent's.
 fn volume_app(volume: &Volume) -> Option<AppId> {
-    let supervised = ["io.balena.supervised", "io.resin.supervised"].iter().any(|label| volume.labels.contains_key(*label));
-    if !supervised {
-        return None;
-    }
-    volume.name.split_once('_')?.0.parse().ok()
+    volume.app().filter(|_| volume.is_supervised())
 }
 
 /// Apps the target speaks of, refused ones included.

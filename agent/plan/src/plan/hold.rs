@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::draft::{Draft, World};
 use super::{Action, Named, Reason, locking};
+use crate::container::volume_owner;
 use crate::contract::{self, Verdict};
 use crate::current::Container;
 use crate::memory::Remember;
@@ -60,7 +61,7 @@ pub(super) fn plan_hold(draft: &mut Draft<'_>, world: &World<'_>) {
         hold.map_or_else(Vec::new, |hold| containers.iter().filter(|c| c.mounts_volume(&hold.volume)).collect());
     resume(draft, &users);
     let Some(hold) = hold else { return };
-    let owner = hold.volume.split_once('_').and_then(|(app, _)| app.parse::<AppId>().ok());
+    let owner = volume_owner(&hold.volume);
     let apps: BTreeSet<AppId> = users.iter().map(|user| user.app_id).chain(owner).collect();
     let verdict = obstacle(draft, world, hold, &users, &apps).unwrap_or_else(|| clear(draft, hold, &users, &apps));
     if !matches!(verdict, HoldVerdict::Refused { .. }) {
@@ -224,7 +225,7 @@ fn held(container: String, held: bool) -> Action {
 }
 
 fn app_of<'a>(draft: &Draft<'a>, id: AppId) -> Option<&'a App> {
-    draft.input.target.apps.values().find(|app| app.id == id)
+    draft.input.target.app(id)
 }
 
 fn name_of(draft: &Draft<'_>, id: AppId) -> String {

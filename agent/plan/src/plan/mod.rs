@@ -11,6 +11,8 @@ mod images;
 mod locking;
 mod need;
 mod networks;
+#[cfg(test)]
+mod one_app;
 mod order;
 #[cfg(test)]
 mod properties;

@@ -1,6 +1,7 @@
 //! Applications and their releases.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ pub enum AppClass {
 }
 
 /// One application of the target.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Default, PartialEq, Serialize)]
 pub struct App {
     /// Numeric id.
     pub id: AppId,
@@ -40,6 +41,17 @@ pub struct App {
     pub fingerprint: String,
     /// The wanted release; `None` means that every service of the app is removed.
     pub release: Option<Release>,
+}
+
+impl fmt::Debug for App {
+    /// Without the document, which holds the values of variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Field by field, so that a new one is thought about before it is shown.
+        let App { id, uuid, name, class, is_host, document: _, fingerprint, release } = self;
+        let mut app = f.debug_struct("App");
+        app.field("id", id).field("uuid", uuid).field("name", name).field("class", class).field("is_host", is_host);
+        app.field("fingerprint", fingerprint).field("release", release).finish_non_exhaustive()
+    }
 }
 
 impl App {

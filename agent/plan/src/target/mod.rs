@@ -42,3 +42,10 @@ pub struct DeviceTarget {
     /// The applications that did not: their running release is left as it is, the others go on.
     pub refused: BTreeMap<AppUuid, RefusedApp>,
 }
+
+impl DeviceTarget {
+    /// The app of this number, if it passed validation.
+    pub fn app(&self, id: AppId) -> Option<&App> {
+        self.apps.values().find(|app| app.id == id)
+    }
+}

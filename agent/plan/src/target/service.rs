@@ -1,11 +1,12 @@
 //! One service of a release, in typed form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Serialize;
 
 use super::{ImageRef, Offence};
-use crate::container::{Options, Port, PortBinding};
+use crate::container::{Names, Options, Port, PortBinding};
 
 /// How the containers of a service are replaced (behaviour §7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -112,7 +113,7 @@ pub struct ServiceMount {
 }
 
 /// One service of the target, every field typed and checked; binds and unknown fields are in `unsupported`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Service {
     /// Its name in the release.
     pub name: String,
@@ -150,6 +151,51 @@ pub struct Service {
     pub unsupported: Vec<Offence>,
 }
 
+impl fmt::Debug for Service {
+    /// Without the values of variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Field by field, so that a new one is thought about before it is shown.
+        let Service {
+            name,
+            id,
+            image_id,
+            image,
+            environment,
+            labels,
+            running,
+            contract,
+            depends_on,
+            network_mode,
+            networks,
+            ports,
+            expose,
+            mounts,
+            hostname,
+            options,
+            unsupported,
+        } = self;
+        f.debug_struct("Service")
+            .field("name", name)
+            .field("id", id)
+            .field("image_id", image_id)
+            .field("image", image)
+            .field("environment", &Names(environment))
+            .field("labels", labels)
+            .field("running", running)
+            .field("contract", contract)
+            .field("depends_on", depends_on)
+            .field("network_mode", network_mode)
+            .field("networks", networks)
+            .field("ports", ports)
+            .field("expose", expose)
+            .field("mounts", mounts)
+            .field("hostname", hostname)
+            .field("options", options)
+            .field("unsupported", unsupported)
+            .finish()
+    }
+}
+
 impl Service {
     /// The update strategy its labels ask for; an unknown one means the default (behaviour §7).
     pub fn strategy(&self) -> Strategy {
@@ -173,5 +219,22 @@ impl Strategy {
             Some("hand-over") => Strategy::HandOver,
             _ => Strategy::DownloadThenKill,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn debug_shows_names_of_variables_and_no_values() {
+        let service = json!({ "id": 1, "image_id": 1, "image": "r.io/a", "labels": {},
+            "environment": { "PASSWORD": "hunter2" }, "composition": { "environment": { "TOKEN": "hunter3" } } });
+        let app = json!({ "id": 5, "name": "a", "releases": { "c0ffee": { "id": 1, "services": { "main": service } } } });
+        let target = crate::target::parse(&json!({ "u": { "name": "d", "config": {}, "apps": { "a": app } } }), "u").unwrap();
+        let document = (*target.apps["a"].document).clone();
+        let settled = crate::memory::Settled { document, ..Default::default() };
+        let text = format!("{target:?} {target:#?} {settled:?}");
+        assert!(!text.contains("hunter") && text.contains("PASSWORD") && text.contains("TOKEN"), "{text}");
     }
 }

@@ -112,11 +112,8 @@ impl Writer<'_> {
     }
 
     fn identity(&mut self, app: AppId, name: &str) -> Written {
-        let target = self.view.target.as_deref();
-        let known = target.and_then(|target| target.apps.values().find(|known| known.id == app));
-        let app_name = known.map_or_else(|| format!("app {app}"), |known| known.name.clone());
         write!(self.out, "\"app_id\":{app},\"app\":")?;
-        self.text(&app_name);
+        self.text(&self.view.app_name(app));
         self.out.push_str(",\"service\":");
         self.text(name);
         Ok(())

@@ -8,6 +8,7 @@ mod onlooker;
 
 pub use app::{AppRow, DoingRow, OffenceRow, RefusedRow, ServiceRow, UnsupportedRow, WaitRow};
 pub(super) use build::{refused_rows, status};
+pub(super) use onlooker::hide_path;
 
 use serde::Serialize;
 

@@ -296,3 +296,36 @@ async fn without_a_cloud_the_machine_itself_needs_no_key_and_others_do() {
     assert!(!everybody(true, false, far).await, "only in development mode");
     assert!(!everybody(false, true, near).await && !everybody(false, true, far).await, "with a cloud a key is asked for");
 }
+
+#[tokio::test]
+async fn strangers_learn_how_the_agent_is_and_nothing_of_its_files() {
+    let tcp = tcp(Given { view: called(), store_open: false, ..Given::default() }).await;
+    let ask = async |key: &str| tcp.ask("GET", "/v1/healthy", &format!("Accept: application/json\r\n{key}"), "").await;
+    let (status, body) = ask("").await;
+    assert!(status == 500 && body.contains("is not open: disk I/O error") && !body.contains("/data"), "{body}");
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&answer["health"]["healthy"], answer.get("database")), (&json!(false), None));
+    let (_, body) = ask(&format!("Authorization: Bearer {DB}\r\n")).await;
+    assert!(body.contains("/data/database.sqlite"), "{body}");
+}
+
+#[tokio::test]
+async fn the_log_learns_who_asks_and_a_service_cannot_pass_for_the_command_line() {
+    let mut tcp = tcp(Given { view: called(), queue: 4, ..Given::default() }).await;
+    let mut requests = std::mem::replace(&mut tcp._served.requests, mpsc::channel(1).1);
+    let mut from = async |path: &str, key: &str| {
+        let told = async {
+            match requests.recv().await.unwrap() {
+                Request::Look { from, .. } | Request::Host { from, .. } | Request::App { from, .. } => from,
+                other => panic!("{other:?}"),
+            }
+        };
+        let body = "{\"appId\":5,\"force\":true,\"operator\":true}";
+        tokio::join!(told, tcp.post(path, key, body)).0
+    };
+    for path in ["/v1/update", "/v1/restart", "/v1/reboot"] {
+        assert_eq!(from(path, MAIN).await, "service main of app 5", "{path}");
+        assert_eq!(from(path, GLOBAL).await, "command line", "{path}");
+    }
+    assert_eq!(tcp._served.polls.try_recv().unwrap().from, "service main of app 5");
+}

@@ -13,6 +13,16 @@ fn impatient() -> Given {
     Given { limits, ..Given::default() }
 }
 
+#[tokio::test]
+async fn an_order_is_waited_for_as_long_as_config_json_says() {
+    let limits = Limits::of(Duration::from_secs(60));
+    assert_eq!(limits.slow_time, Duration::from_secs(80), "with time to tell what became of it");
+    let limits = Limits { slow_time: Duration::from_millis(200), ..limits };
+    let served = Given { limits, view: pictures::locked(), ..Given::default() }.serve().await;
+    let (status, message) = served.refused("POST", "/v1/restart", "{\"appId\": 5}").await;
+    assert!(status == 503 && message.contains("within 0.2 s; what was asked for goes on"), "{status} {message}");
+}
+
 /// Sends bytes as they are and reads until the server closes.
 async fn raw(served: &Served, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(&served.socket).await.unwrap();
@@ -138,4 +148,16 @@ async fn a_stop_lets_requests_end_and_takes_the_socket_away() {
     served.stop().await;
     assert!(running.await.unwrap().is_ok(), "what runs is answered");
     assert!(!served.socket.exists());
+}
+
+#[tokio::test]
+async fn what_may_have_been_handed_on_is_not_said_to_be_given_up() {
+    let mut given = impatient();
+    given.store_time = Duration::from_secs(9);
+    let mut served = given.serve().await;
+    let (status, message) = served.refused("POST", "/v1/reboot", "{}").await;
+    assert!(status == 503 && message.ends_with("what was asked for may still be done"), "{message}");
+    assert!(matches!(served.requests.try_recv().unwrap(), Request::Host { .. }), "it was");
+    let (_, message) = served.refused("GET", "/v3/target", "").await;
+    assert!(message.ends_with("nothing is left running"), "{message}");
 }

@@ -6,6 +6,8 @@ mod hostile;
 mod pictures;
 mod scopes;
 mod streams;
+#[cfg(feature = "sandbox")]
+mod volumes;
 
 pub(super) use access_tcp::called;
 pub(super) use pictures::settled;
@@ -25,6 +27,7 @@ use crate::client::{self, ClientError};
 use crate::clock::Clock;
 use crate::cloud::{CloudView, PollNow};
 use crate::diagnose::Diagnosis;
+use crate::engine::Engine;
 use crate::events::{Event, Level};
 use crate::host::DeviceInfo;
 use crate::reconcile::{Request, View};
@@ -122,7 +125,9 @@ pub(super) struct Given {
     pub endless_events: bool,
     pub limits: Limits,
     pub statistics: Statistics,
+    pub engine: Arc<dyn Engine>,
     pub queue: usize,
+    pub update: crate::slot::UpdateLink,
 }
 
 impl Default for Given {
@@ -137,7 +142,9 @@ impl Default for Given {
             endless_events: false,
             limits: Limits::default(),
             statistics: Statistics::new(Duration::from_secs(60), Duration::from_secs(86_400)),
+            engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
             queue: 1,
+            update: crate::slot::UpdateLink::default(),
         }
     }
 }
@@ -187,10 +194,10 @@ impl Given {
             tags: mpsc::channel(1).0,
             calls: None,
             host: Arc::new(crate::host::SystemHost::new(folder.path().to_owned(), "/locks".into(), None)),
-            engine: Arc::new(crate::engine::docker::DockerEngine::connect("unix:///nowhere/engine.sock", None).unwrap()),
+            engine: self.engine,
             statistics: self.statistics,
             listening: watch::Sender::default().subscribe(),
-            update: crate::slot::UpdateLink::default(),
+            update: self.update,
             store: Arc::new(FixedStore {
                 open: self.store_open,
                 body: self.stored,

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::SelfUpdate;
 use crate::reconcile::{Phase, View};
-use crate::slot::container::{EngineLink, Helper, own_container, start_helper};
-use crate::slot::{Before, Job, SlotError, Slots, Source, begin, keep_copy, obtain, put};
+use crate::slot::container::{EngineLink, Helper, is_new, own_container, start_helper};
+use crate::slot::{Before, Job, PublicKey, SlotError, Slots, Source, begin, keep_copy, obtain, put};
 use crate::store::{BackupInfo, Task};
 
 /// How long an update waits until nothing else is being done.
@@ -27,26 +27,32 @@ pub(super) enum Begun {
 }
 
 impl SelfUpdate {
-    pub(super) async fn install(&self, job: Job) -> Result<Begun, SlotError> {
+    pub(super) async fn install(&mut self, job: Job) -> Result<Begun, SlotError> {
         if let Source::Image(image) = &job.source {
             return self.replace_container(image, &job).await;
         }
-        if self.launched.is_none() {
+        let Some(launched) = self.launched else {
             return Err(refused("this agent was not started by holdfast launch, so nothing would start another version"));
-        }
+        };
         if self.slots.trial.is_some() {
             return Err(refused("a version waits for its trial already"));
         }
-        self.show(|shown| (shown.doing, shown.error) = (Some(format!("obtaining {}", job.source)), None));
-        let candidate = obtain(&self.ground, &job, self.slots.free()).await?;
-        if self.slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
+        self.show(|shown| shown.doing = Some(format!("obtaining {}", job.source)));
+        let slots = self.slots.clone().as_run(launched);
+        let candidate = obtain(&self.ground, &job, slots.free()).await?;
+        if slots.kept.as_ref().is_some_and(|kept| kept.sha256 == candidate.sha256) {
             return Err(refused("it is what runs already"));
         }
         self.show(|shown| shown.doing = Some("waiting until nothing else is being done".into()));
         self.idle().await.ok_or_else(|| refused("the engine is away or steps keep running, and that is no time for it"))?;
         self.show(|shown| shown.doing = Some("making a copy of the database".into()));
-        let (slots, slot) = put(&self.ground.folder, self.slots.clone(), &candidate)?;
+        // Before the version in the free slot is given up: without a copy it goes no further.
         let copy = self.copy_database().await?;
+        if slots != self.slots {
+            self.ground.folder.store(&slots)?;
+        }
+        let (slots, slot) = put(&self.ground.folder, slots, &candidate)?;
+        self.slots = slots.clone();
         let cloud = self.reaches_cloud(&job);
         let before = Before { backup: Some(PathBuf::from(copy.path)), schema: copy.schema, cloud, wish: job.wish };
         begin(&self.ground.folder, slots, slot, &candidate, before).map(|slots| Begun::OnTrial(Box::new(slots)))
@@ -54,14 +60,20 @@ impl SelfUpdate {
 
     /// Leaves the replacement of this agent's container to a helper.
     async fn replace_container(&self, image: &str, job: &Job) -> Result<Begun, SlotError> {
-        let engine = self.links.view.borrow().engine.clone();
-        let socket = engine.and_then(|engine| engine.address.strip_prefix("unix://").map(PathBuf::from));
-        let link = EngineLink { socket: socket.ok_or_else(|| refused("the engine has not answered yet"))? };
+        if PublicKey::read(self.ground.key.as_ref())?.is_some() {
+            return Err(refused("an image bears no signature, and this device installs only what is signed (update.pub)"));
+        }
+        let engine = self.links.view.borrow().engine.clone().ok_or_else(|| refused("the engine has not answered yet"))?;
+        let socket = engine.address.strip_prefix("unix://").map(PathBuf::from);
+        let link = EngineLink { socket: socket.ok_or_else(|| refused("this goes by an engine's unix socket and by no other"))? };
         let own = own_container(&link).await?;
         if own["Config"]["Image"] == image {
             return Ok(Begun::Runs(image.to_owned()));
         }
-        self.show(|shown| (shown.doing, shown.error) = (Some(format!("pulling {image}")), None));
+        if is_new(&own) {
+            return Err(refused("it is on trial itself; what is asked for is looked at again once it is kept"));
+        }
+        self.show(|shown| shown.doing = Some(format!("pulling {image}")));
         let reference: ImageRef = image.parse().map_err(|_| refused(&format!("{image} is no name of an image")))?;
         let auth = (self.links.auth_for)(&reference);
         let pulled = self.links.engine.pull(&reference, auth.as_ref(), Arc::new(|_| {})).await;
@@ -106,5 +118,5 @@ impl SelfUpdate {
 }
 
 fn refused(message: &str) -> SlotError {
-    SlotError { object: "self-update".into(), message: message.to_owned() }
+    SlotError::of("self-update", message)
 }

@@ -70,10 +70,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
 
 /// The path of a volume's content. The name is a person's: what a path cannot hold is written in percents.
 fn archive_path(name: &str, options: &[&str]) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let name: String =
-        name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
-    format!("/v3/volumes/{name}/archive?{}", options.join("&"))
+    format!("/v3/volumes/{}/archive?{}", client::escaped(name), options.join("&"))
 }
 
 /// Says which locks were broken, on the side of what went wrong.

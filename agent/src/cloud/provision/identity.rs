@@ -43,7 +43,7 @@ pub(super) fn random_uuid() -> Option<String> {
     SystemRandom::new().fill(&mut bytes).ok()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(crate::settings::hex(&bytes))
 }
 
 #[cfg(test)]

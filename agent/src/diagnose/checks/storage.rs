@@ -10,7 +10,7 @@ use rustix::fs::{StatVfs, StatVfsMountFlags};
 use super::size;
 use crate::diagnose::finding::Judgement;
 use crate::diagnose::scene::Scene;
-use crate::host::{first_line, read_in};
+use crate::host::{DiskSpace, first_line, read_in};
 
 /// The least share of space or inodes that is to be free, percent; with less than the second nothing works any more.
 const LOW_PERCENT: u64 = 10;
@@ -67,7 +67,8 @@ pub(super) async fn disk_space(scene: &Scene) -> Judgement {
 }
 
 fn bytes_of(stat: &StatVfs) -> (u64, u64) {
-    (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize))
+    let DiskSpace { total_bytes, free_bytes } = DiskSpace::of(stat);
+    (free_bytes, total_bytes)
 }
 
 /// Room for files, whatever their size.

@@ -27,8 +27,7 @@ pub(super) fn places(settings: &Settings) -> Vec<PathBuf> {
 
 /// Tells a file from another one.
 pub(super) fn digest(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::settings::sha256(text.as_bytes())
 }
 
 /// Reads one. A file without apps brings nothing, which is how balena leaves it behind; a target without apps would remove

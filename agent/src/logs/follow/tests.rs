@@ -247,3 +247,35 @@ async fn nobody_reading_means_nothing_is_asked_for() {
     assert_eq!(ground.engine.log("a").receiver_count(), 0, "the engine is let go");
     assert_eq!(Arc::strong_count(&ground.engine), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_could_not_be_read_at_first_is_not_told_from_its_beginning() {
+    let more = |number: usize| format!("more-{number:03}");
+    let mut subjects = vec![subject("a", true, 1)];
+    subjects.extend((0..MOST).map(|number| subject(&more(number), false, 1)));
+    let ground = ground(subjects);
+    for id in ["a".to_owned(), more(MOST - 1)] {
+        (0..100).for_each(|time| ground.engine.write(&id, time, "long ago"));
+        ground.engine.write(&id, 100, "last");
+    }
+    ground.engine.end(&more(MOST - 1), true);
+    ground.engine.log("a").send_modify(|log| log.unreadable = true);
+    let mut lines = ground.gather(LogWish { lines: Some(1), follow: true, ..LogWish::default() });
+    let mut told = Vec::new();
+    // One container more than are read at once: it is read when there is room.
+    for number in 0..MOST - 1 {
+        ground.engine.end(&more(number), true);
+    }
+    let until = tokio::time::Instant::now() + Duration::from_secs(120);
+    while let Ok(Some(line)) = tokio::time::timeout_at(until, lines.recv()).await {
+        if line.source == Source::System {
+            ground.engine.log("a").send_modify(|log| log.unreadable = false);
+        } else {
+            told.push((line.subject.service.clone(), line.text));
+        }
+    }
+    told.sort();
+    assert_eq!(told, [("a".to_owned(), "last".to_owned()), ("more".to_owned(), "last".to_owned())]);
+    ground.engine.write("a", 101, "next");
+    assert_eq!(take(&mut lines, 1).await, ["next"]);
+}

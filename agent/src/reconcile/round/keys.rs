@@ -18,6 +18,23 @@ impl Reconciler {
         }
     }
 
+    /// Drops the keys of services that left for good, once the device is at its target: until then they may be needed to go back.
+    /// A service that comes back gets a new one with its new container.
+    pub(super) async fn drop_keys(&mut self, target: &DeviceTarget, current: &Current) {
+        let gone = keys::departed(target, &current.engine, &self.keyring);
+        if gone.is_empty() {
+            return;
+        }
+        let changes = gone.iter().flat_map(|owner| [Change::DropKey { owner: owner.clone() }, keys::made_at(owner, None)]);
+        if self.commit(changes.collect()).await {
+            let ring = Arc::make_mut(&mut self.keyring);
+            for owner in gone {
+                log::info!("the {} is dropped: the service is gone", keys::whose(&owner));
+                ring.take_out(&owner);
+            }
+        }
+    }
+
     /// Makes a new key in the place of one that is there. A service gets it with a new container, which the next plan makes.
     pub(super) async fn renew_key(&mut self, owner: KeyOwner, from: &str) -> Result<String, String> {
         let whose = keys::whose(&owner);
@@ -33,7 +50,7 @@ impl Reconciler {
         self.publish_progress();
         let next = if owner.is_some() { "; the service's container is made anew with it" } else { "" };
         let wall_ms = self.tools.clock.now().wall_ms;
-        self.announcer.say(Level::Info, None, None, format!("the {whose} is a new one, asked for by {from}{next}"), wall_ms);
+        self.announcer.say(Level::Info, None, None, format!("the {whose} is a new one, asked for by the {from}{next}"), wall_ms);
         Ok(key)
     }
 

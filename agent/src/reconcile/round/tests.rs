@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use holdfast_plan::current::EngineState;
+use holdfast_plan::target::RefusedApp;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::reconcile::bench::{Bench, Loop, entry, image, settled_on, target};
+use crate::reconcile::bench::{APP, Bench, Loop, entry, image, settled_on, target};
+use crate::reconcile::keys::departed;
 use crate::reconcile::{Phase, Request, View};
 use crate::sandbox::engine::Entry;
 use crate::sandbox::faults::{Fault, Rule};
+use crate::store::Store;
 
 /// What `holdfast status` would show as wrong.
 fn faults(running: &Loop) -> Vec<String> {
@@ -65,6 +69,57 @@ async fn a_download_whose_turn_has_not_come_keeps_its_back_off() {
         has_waited |= waits(&running);
     }
     assert!(most >= 3 && has_waited, "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_services_that_left_are_dropped_and_made_anew_when_they_come_back() {
+    let bench = Bench::new(900);
+    bench.offer('1', &[("one", 10)]);
+    let asks = json!({ "labels": { "io.balena.features.supervisor-api": "1" } });
+    let both = |digit| target(digit, &[("main", '1', asks.clone()), ("extra", '1', asks.clone())]);
+    let mut running = Loop::start(&bench).await;
+    let kept = |view: &View| view.keys.iter().map(|(owner, key)| (owner.clone(), key.reveal().to_owned())).collect::<Vec<_>>();
+    let of_main = |bench: &Bench| {
+        let containers = bench.engine.snapshot().containers;
+        containers.iter().find(|c| c.spec.name.starts_with("main")).map(|c| c.id.clone()).unwrap()
+    };
+    running.want(both('1'));
+    running.until("both", |view| settled_on('1')(view) && view.keys.iter().count() == 3).await;
+    let (before, main) = (kept(&running.view.borrow()), of_main(&bench));
+
+    // While its container is there a service keeps its key, whatever the target says.
+    let view = running.view.borrow().clone();
+    let without = target('2', &[("main", '1', asks.clone())]);
+    assert_eq!(departed(&without, &view.current.engine, &view.keys), []);
+    assert_eq!(departed(&without, &EngineState::default(), &view.keys), [Some((1, "extra".to_owned()))]);
+    // So it does when the target of its app is refused.
+    let mut refused = both('1');
+    let app = refused.apps.remove(APP).unwrap();
+    refused.refused.insert(APP.into(), RefusedApp { id: Some(app.id), name: None, commit: None, offences: Vec::new() });
+    let rounds = running.view.borrow().rounds;
+    running.want(refused);
+    running.until("a look", |view| view.rounds > rounds && view.target.as_ref().is_some_and(|t| t.apps.is_empty())).await;
+    assert_eq!(kept(&running.view.borrow()), before);
+
+    // A release without one of them.
+    running.want(without);
+    running.until("one", |view| settled_on('2')(view) && view.keys.iter().count() == 2).await;
+    assert_eq!(kept(&running.view.borrow()), [before[0].clone(), before[2].clone()], "the others' stay");
+    let stored = bench.store.load("", "00112233445566778899aabbccddeeff").await.unwrap();
+    assert_eq!(stored.api_keys.keys().cloned().collect::<Vec<_>>(), [None, Some((1, "main".to_owned()))]);
+    assert!(stored.values.keys().all(|name| !name.contains("extra")), "{:?}", stored.values.keys());
+
+    // Back: the service that was gone has a new container and a new key in it, the other one is as it was.
+    running.want(both('1'));
+    running.until("both again", |view| settled_on('1')(view) && view.keys.iter().count() == 3).await;
+    let again = kept(&running.view.borrow());
+    assert_eq!((&again[0], &again[2]), (&before[0], &before[2]));
+    assert_ne!(again[1], before[1]);
+    assert_eq!(of_main(&bench), main);
+    // The service stays and asks for no key any more.
+    running.want(target('3', &[("main", '1', asks.clone()), ("extra", '1', json!({}))]));
+    running.until("no key", |view| settled_on('3')(view) && view.keys.iter().count() == 2).await;
+    assert_eq!(of_main(&bench), main);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,11 +53,7 @@ pub struct Built {
 
 /// `sha256:` and the hex of the hash.
 pub fn digest(bytes: &[u8]) -> String {
-    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    hash.as_ref().iter().fold(String::from("sha256:"), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
+    format!("sha256:{}", crate::settings::sha256(bytes))
 }
 
 /// Builds the image. The same recipe gives the same digests.

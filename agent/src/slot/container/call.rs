@@ -19,6 +19,8 @@ const API: &str = "/v1.41";
 /// Stopping a container takes as long as it may take to end.
 const LIMIT: Duration = Duration::from_secs(120);
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// More of a refusal is not told, characters: why a version failed is stored, and has to fit.
+const TOLD: usize = 500;
 
 /// An engine's socket.
 #[derive(Clone, Debug)]
@@ -46,9 +48,24 @@ impl EngineLink {
         self.call(Method::POST, path, body).await
     }
 
-    /// Removes a container, running or not; gone is fine.
-    pub(super) async fn remove(&self, container: &str) -> Result<(), SlotError> {
-        self.call(Method::DELETE, &format!("/containers/{container}?force=1&v=1"), None).await.map(drop)
+    /// Starts a container.
+    pub(super) async fn start(&self, container: &str) -> Result<(), SlotError> {
+        let done = self.post(&format!("/containers/{container}/start"), None).await?;
+        let missing = || SlotError::refused(container, "the engine has not this container, or not something that it needs");
+        done.map(drop).ok_or_else(missing)
+    }
+
+    /// Removes a container, running or not; gone is fine. `volumes`: with those that have no name.
+    pub(super) async fn remove(&self, container: &str, volumes: bool) -> Result<(), SlotError> {
+        let path = format!("/containers/{container}?force=1&v={}", u8::from(volumes));
+        self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Removes an image nothing needs any more; that it is needed is no failure.
+    pub(super) async fn remove_image(&self, image: &str) {
+        if let Err(error) = self.call(Method::DELETE, &format!("/images/{image}"), None).await {
+            log::debug!("{error}");
+        }
     }
 
     /// Gives a container another name.
@@ -74,7 +91,10 @@ impl EngineLink {
             // Already so.
             StatusCode::NOT_MODIFIED => Ok(Some(Value::Null)),
             _ if status.is_success() => Ok(Some(serde_json::from_slice(&body).unwrap_or_default())),
-            _ => Err(failed(format!("{status} {}", String::from_utf8_lossy(&body).trim()))),
+            _ => {
+                let said: String = String::from_utf8_lossy(&body).trim().chars().take(TOLD).collect();
+                Err(SlotError::refused(&object, format_args!("{status} {said}")))
+            }
         }
     }
 

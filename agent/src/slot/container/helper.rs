@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long it waits after something went wrong.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// What the engine refused so often it goes on refusing: an image without its entry point, a network that is gone.
+const MOST_REFUSALS: u32 = 3;
+
 /// How long a new agent may be down: after a power cut the engine starts one container after the other.
 const DOWN: Duration = Duration::from_secs(10);
 
@@ -40,6 +43,8 @@ struct Helper<'a> {
     labels: Value,
     /// Why the new agent failed, when this very process found out.
     why: Option<String>,
+    /// How often on end the engine refused to make or to start the new agent.
+    refusals: u32,
 }
 
 /// Replaces the agent's container and ends. Errors of the engine are tried again for ever.
@@ -52,7 +57,7 @@ pub async fn help(link: &EngineLink, place: &Place, deadline: Duration, ask: Ask
     if labels[OF].as_str().is_none() {
         return Err(SlotError::of("self-update", "--helper is for the container that replaces an agent"));
     }
-    let mut helper = Helper { link, place, deadline, ask, own, labels, why: None };
+    let mut helper = Helper { link, place, deadline, ask, own, labels, why: None, refusals: 0 };
     loop {
         match helper.step().await {
             Ok(true) => return Ok(()),
@@ -100,13 +105,23 @@ impl Helper<'_> {
         let no = json!({ "Name": "no" });
         point("before a step of the helper");
         match step {
-            Step::Create => self.create(old.as_ref()).await?,
+            Step::Create => {
+                let made = self.create(old.as_ref()).await;
+                if let Some(why) = self.refused(made)? {
+                    return self.give_up(&old_id, why).await;
+                }
+            }
             Step::StopOld => self.stop(&old_id, &no).await?,
-            Step::StartNew => self.start(&new_id).await?,
+            Step::StartNew => {
+                let started = self.link.start(&new_id).await;
+                if let Some(why) = self.refused(started)? {
+                    self.fail(&new_id, &why).await?;
+                }
+            }
             Step::Judge => self.judge(&old_id, &new_id).await?,
             Step::Fail => self.fail(&new_id, "it ended again and again").await?,
             Step::NameNew => self.link.rename(&new_id, &self.name(Called::Agent)).await?,
-            Step::RemoveOld => self.link.remove(&old_id).await?,
+            Step::RemoveOld => self.link.remove(&old_id, false).await?,
             Step::StopNew => self.stop(&new_id, &no).await?,
             Step::GoBack => self.go_back(&old_id).await?,
             Step::Done => {
@@ -118,6 +133,32 @@ impl Helper<'_> {
         }
         point("after a step of the helper");
         Ok(step == Step::Done)
+    }
+
+    /// Why a new agent will never be there, once the engine has refused it often enough; before that its refusal is an error
+    /// like any other.
+    fn refused(&mut self, done: Result<(), SlotError>) -> Result<Option<String>, SlotError> {
+        self.refusals = if done.is_ok() { 0 } else { self.refusals + u32::from(matches!(&done, Err(error) if error.refused)) };
+        match done {
+            Err(error) if error.refused && self.refusals >= MOST_REFUSALS => Ok(Some(error.to_string())),
+            other => other.map(|()| None),
+        }
+    }
+
+    /// There is no new agent and will be none. The old one holds the record, so it is stopped for the moment that it takes to
+    /// note that, and tells of it when it runs again.
+    async fn give_up(&mut self, old: &str, why: String) -> Result<bool, SlotError> {
+        self.why = Some(why);
+        let no = json!({ "Name": "no" });
+        self.stop(old, &no).await?;
+        self.go_back(old).await?;
+        self.link.set_restart(&self.own, &no).await?;
+        Ok(true)
+    }
+
+    /// When the engine starts the agent's container by itself: as it was before this helper.
+    fn restart_policy(&self) -> Value {
+        serde_json::from_str(self.label(RESTART)).unwrap_or_else(|_| json!({ "Name": "unless-stopped" }))
     }
 
     fn peer(&self, inspected: &Value) -> Peer {
@@ -135,19 +176,17 @@ impl Helper<'_> {
     async fn create(&self, old: Option<&Value>) -> Result<(), SlotError> {
         let Some(old) = old else { return Ok(()) };
         let image = self.link.get(&format!("/images/{}/json", old["Image"].as_str().unwrap_or_default())).await?;
-        let request = same_with(old, &image.unwrap_or_default(), self.label(IMAGE));
+        let mut request = same_with(old, &image.unwrap_or_default(), self.label(IMAGE));
+        // The old one may have been stopped for good by now.
+        request["HostConfig"]["RestartPolicy"] = self.restart_policy();
         let made = self.link.post(&format!("/containers/create?name={}", self.name(Called::New)), Some(&request)).await?;
-        made.map(drop).ok_or_else(|| SlotError::of(self.label(IMAGE), "the engine has not this image any more"))
+        made.map(drop).ok_or_else(|| SlotError::refused(self.label(IMAGE), "the engine has not this image any more"))
     }
 
     async fn stop(&self, id: &str, restart: &Value) -> Result<(), SlotError> {
         self.link.set_restart(id, restart).await?;
         point("the engine does not start it by itself any more");
         self.link.post(&format!("/containers/{id}/stop"), None).await.map(drop)
-    }
-
-    async fn start(&self, id: &str) -> Result<(), SlotError> {
-        self.link.post(&format!("/containers/{id}/start"), None).await.map(drop)
     }
 
     /// Waits until the new agent proved itself, or did not in time.
@@ -199,11 +238,17 @@ impl Helper<'_> {
             wish: Some(wish).filter(|wish| !wish.is_empty()),
         };
         let news = Some(format!("the agent of image {image} was not kept: {why}. The one before it runs again{database}"));
-        let slots = Slots { failed: Some(failed), news, ..folder.load().unwrap_or_default() };
-        folder.store(&slots)?;
+        let known = folder.load().unwrap_or_default();
+        let slots = Slots { failed: Some(failed), news, ..known.clone() };
+        // Tried again and again it is written once.
+        if slots != known {
+            folder.store(&slots)?;
+        }
         drop(lock);
-        let restart = serde_json::from_str(self.label(RESTART)).unwrap_or_else(|_| json!({ "Name": "unless-stopped" }));
-        self.link.set_restart(old, &restart).await?;
-        self.start(old).await
+        self.link.set_restart(old, &self.restart_policy()).await?;
+        self.link.start(old).await
     }
 }
+
+#[cfg(test)]
+mod tests;

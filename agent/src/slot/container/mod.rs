@@ -19,7 +19,7 @@ mod start;
 
 pub use call::EngineLink;
 pub use helper::{AskAgent, help};
-pub use start::{Helper, own_container, start_helper};
+pub use start::{Helper, is_new, own_container, start_helper};
 
 /// Label of a helper: the id of the agent's container that is to be replaced.
 const OF: &str = "io.holdfast.update.of";

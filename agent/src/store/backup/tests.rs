@@ -27,7 +27,7 @@ fn a_backup_holds_what_the_database_holds_and_is_one_file() {
     let connection = open(&ground.place, NOW).unwrap().connection;
     set(&connection, "1");
     let (made, new) = make(&connection, &ground.place, true, NOW).unwrap();
-    let schema = MIGRATIONS.len() as u32;
+    let schema = migrations().len() as u32;
     let path = ground.place.backups().join(format!("database-000001-20260829T104000Z-v{schema}.sqlite"));
     assert_eq!((made.path.as_str(), made.schema, made.verified, new), (path.to_str().unwrap(), schema, true, true));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -86,7 +86,7 @@ fn what_is_damaged_or_not_ours_does_not_pass() {
     let connection = open(&ground.place, NOW).unwrap().connection;
     let (made, _) = make(&connection, &ground.place, true, NOW).unwrap();
     let whole = fs::read(&made.path).unwrap();
-    assert_eq!(verify(Path::new(&made.path)), Ok(MIGRATIONS.len() as u32));
+    assert_eq!(verify(Path::new(&made.path)), Ok(migrations().len() as u32));
     for (what, at) in [("magic", 3), ("page size", 17), ("application", 70), ("schema version", 63), ("schema", whole.len() / 2)]
     {
         let mut bytes = whole.clone();

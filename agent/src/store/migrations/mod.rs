@@ -3,7 +3,7 @@
 //! An older agent does not carry the down script of a step it does not know; so each applied step stores its own in the
 //! database, where [`revert`] finds it. A step and its bookkeeping are one transaction.
 
-#[cfg(feature = "test-migration")]
+#[cfg(feature = "sandbox")]
 mod next;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -21,11 +21,14 @@ pub struct Migration {
     pub down: &'static str,
 }
 
+#[cfg(feature = "sandbox")]
+pub use next::{know_next, migrations};
+
 /// The steps this agent knows, in order.
-#[cfg(not(feature = "test-migration"))]
-pub const MIGRATIONS: &[Migration] = STEPS;
-#[cfg(feature = "test-migration")]
-pub use next::MIGRATIONS;
+#[cfg(not(feature = "sandbox"))]
+pub fn migrations() -> &'static [Migration] {
+    STEPS
+}
 
 const STEPS: &[Migration] = &[
     Migration {
@@ -40,6 +43,12 @@ const STEPS: &[Migration] = &[
         name: "event-topic",
         up: include_str!("003-event-topic/up.sql"),
         down: include_str!("003-event-topic/down.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "target-in-force",
+        up: include_str!("004-target-in-force/up.sql"),
+        down: include_str!("004-target-in-force/down.sql"),
     },
 ];
 
@@ -137,9 +146,9 @@ pub fn migrate(connection: &mut Connection, steps: &[Migration], now_ms: Option<
 fn apply(connection: &mut Connection, step: &Migration, now_ms: Option<i64>) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(BOOKKEEPING)?;
-    #[cfg(not(feature = "test-migration"))]
+    #[cfg(not(feature = "sandbox"))]
     transaction.execute_batch(step.up)?;
-    #[cfg(feature = "test-migration")]
+    #[cfg(feature = "sandbox")]
     transaction.execute_batch(next::up(step))?;
     transaction.execute(
         "INSERT INTO migration (version, name, down_sql, applied_ms) VALUES (?1, ?2, ?3, ?4)",
@@ -193,45 +202,45 @@ mod tests {
     fn every_step_goes_up_and_down_and_up_again() {
         let mut connection = Connection::open_in_memory().unwrap();
         let mut schemas = vec![schema(&connection)];
-        for end in 1..=MIGRATIONS.len() {
-            migrate(&mut connection, &MIGRATIONS[..end], Some(5)).unwrap();
+        for end in 1..=migrations().len() {
+            migrate(&mut connection, &migrations()[..end], Some(5)).unwrap();
             schemas.push(schema(&connection));
         }
-        for target in (0..MIGRATIONS.len()).rev() {
+        for target in (0..migrations().len()).rev() {
             revert(&mut connection, target as u32).unwrap();
             assert_eq!(schema(&connection), schemas[target], "after going back to {target}");
             assert_eq!(version(&connection).unwrap(), target as u32);
         }
-        assert_eq!(migrate(&mut connection, MIGRATIONS, None).unwrap(), MIGRATIONS.len() as u32);
+        assert_eq!(migrate(&mut connection, migrations(), None).unwrap(), migrations().len() as u32);
         assert_eq!(&schema(&connection), schemas.last().unwrap());
-        assert_eq!(migrate(&mut connection, MIGRATIONS, None).unwrap(), MIGRATIONS.len() as u32, "nothing left to do");
+        assert_eq!(migrate(&mut connection, migrations(), None).unwrap(), migrations().len() as u32, "nothing left to do");
     }
 
     #[test]
     fn versions_count_without_gaps() {
-        let versions: Vec<u32> = MIGRATIONS.iter().map(|step| step.version).collect();
-        assert_eq!(versions, (1..=MIGRATIONS.len() as u32).collect::<Vec<_>>());
+        let versions: Vec<u32> = migrations().iter().map(|step| step.version).collect();
+        assert_eq!(versions, (1..=migrations().len() as u32).collect::<Vec<_>>());
     }
 
     /// What an older agent does with a newer agent's database.
     #[test]
     fn an_agent_goes_back_over_steps_it_does_not_know() {
         let next = Migration {
-            version: MIGRATIONS.len() as u32 + 1,
+            version: migrations().len() as u32 + 1,
             name: "next",
             up: "CREATE TABLE next (x INTEGER) STRICT",
             down: "DROP TABLE next",
         };
-        let newer: Vec<Migration> = MIGRATIONS.iter().copied().chain([next]).collect();
+        let newer: Vec<Migration> = migrations().iter().copied().chain([next]).collect();
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, MIGRATIONS, None).unwrap();
+        migrate(&mut connection, migrations(), None).unwrap();
         connection.execute("INSERT INTO value VALUES ('name', 'kept')", []).unwrap();
         let before = schema(&connection);
         migrate(&mut connection, &newer, None).unwrap();
 
-        let refused = migrate(&mut connection, MIGRATIONS, None).unwrap_err();
+        let refused = migrate(&mut connection, migrations(), None).unwrap_err();
         assert!(matches!(refused, MigrationError::Newer { found, known } if found == known + 1), "{refused}");
-        revert(&mut connection, MIGRATIONS.len() as u32).unwrap();
+        revert(&mut connection, migrations().len() as u32).unwrap();
         assert_eq!(schema(&connection), before);
         let kept: String = connection.query_row("SELECT value FROM value", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "kept");
@@ -240,12 +249,12 @@ mod tests {
     #[test]
     fn a_failing_step_leaves_everything_as_it_was() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, MIGRATIONS, None).unwrap();
+        migrate(&mut connection, migrations(), None).unwrap();
         let before = schema(&connection);
-        let version_now = MIGRATIONS.len() as u32;
+        let version_now = migrations().len() as u32;
         let up = "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1);";
         let broken = Migration { version: version_now + 1, name: "broken", up, down: "" };
-        let steps: Vec<Migration> = MIGRATIONS.iter().copied().chain([broken]).collect();
+        let steps: Vec<Migration> = migrations().iter().copied().chain([broken]).collect();
         assert!(matches!(migrate(&mut connection, &steps, None), Err(MigrationError::Step { .. })));
         assert_eq!((schema(&connection), version(&connection).unwrap()), (before.clone(), version_now));
 

@@ -1,4 +1,6 @@
-//! One step more than this agent has: stands for the next version of the schema in the suite that changes between two agents.
+//! One step more than this agent has: stands for the next version of the schema in the suites that change between two agents.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Migration, STEPS};
 
@@ -16,7 +18,7 @@ const FAILING: &str = "CREATE TABLE test_history (what TEXT NOT NULL) STRICT; IN
 /// Says `fail` when the step is to fail.
 const VARIABLE: &str = "HOLDFAST_TEST_MIGRATION";
 
-const ALL: [Migration; STEPS.len() + 1] = {
+static ALL: [Migration; STEPS.len() + 1] = {
     let mut all = [NEXT; STEPS.len() + 1];
     let mut at = 0;
     while at < STEPS.len() {
@@ -26,8 +28,17 @@ const ALL: [Migration; STEPS.len() + 1] = {
     all
 };
 
-/// The agent's steps and one more.
-pub const MIGRATIONS: &[Migration] = &ALL;
+static KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Makes this process an agent that knows the step.
+pub fn know_next() {
+    KNOWN.store(true, Ordering::Relaxed);
+}
+
+/// The steps this agent knows, in order.
+pub fn migrations() -> &'static [Migration] {
+    if KNOWN.load(Ordering::Relaxed) { &ALL } else { STEPS }
+}
 
 /// What is run for a step.
 pub(super) fn up(step: &Migration) -> &'static str {

@@ -8,10 +8,11 @@ use holdfast_plan::policy::Now;
 
 use super::super::data_dir::{beside, ensure_folder};
 use super::super::error::StoreError;
-use super::super::migrations::{MIGRATIONS, migrate};
-use super::super::place::{Place, remove, sync_folder};
+use super::super::migrations::{migrate, migrations};
+use super::super::place::{Place, remove};
 use super::APPLICATION_ID;
 use super::connect::connect;
+use crate::settings::sync_folder;
 
 /// Makes a whole, empty database under another name: what goes wrong here leaves everything else as it was.
 pub(in crate::store) fn make(place: &Place, now: Now) -> Result<PathBuf, StoreError> {
@@ -32,7 +33,7 @@ fn fill(new: &Path, now: Now) -> Result<(), StoreError> {
     let prepare =
         format!("PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};");
     connection.execute_batch(&prepare).map_err(|error| StoreError::sqlite(new, &error))?;
-    let made = migrate(&mut connection, MIGRATIONS, now.wall_ms);
+    let made = migrate(&mut connection, migrations(), now.wall_ms);
     made.map_err(|error| StoreError::failed(new, format!("{error}; see that there is free space")))?;
     connection.close().map_err(|(_, error)| StoreError::sqlite(new, &error))
 }

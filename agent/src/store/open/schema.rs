@@ -9,7 +9,7 @@ use super::super::backup;
 use super::super::error::StoreError;
 use super::super::figures;
 use super::super::migrations::{
-    MIGRATIONS, MigrationError, has_schema_of, migrate, recorded_version, revert, steps_above, version,
+    MigrationError, has_schema_of, migrate, migrations, recorded_version, revert, steps_above, version,
 };
 use super::super::outcome::{Outcome, Recovery};
 use super::super::place::Place;
@@ -28,11 +28,11 @@ pub(super) enum Found {
 
 /// Looks at the version. What can be told without a guess comes back; what cannot is trouble.
 pub(super) fn look(connection: &Connection) -> rusqlite::Result<Result<Found, Trouble>> {
-    let known = MIGRATIONS.len() as u32;
+    let known = migrations().len() as u32;
     let (stated, recorded) = (version(connection)?, recorded_version(connection)?);
     Ok(if stated == recorded {
         if stated <= known { Ok(Found::Known(stated)) } else { newer(connection, stated)? }
-    } else if recorded <= known && has_schema_of(connection, &MIGRATIONS[..recorded as usize]) {
+    } else if recorded <= known && has_schema_of(connection, &migrations()[..recorded as usize]) {
         Ok(Found::Misstated(recorded))
     } else if stated > known {
         Err(Trouble::Ahead { found: stated, why: format!("its records end with version {recorded}") })
@@ -42,7 +42,7 @@ pub(super) fn look(connection: &Connection) -> rusqlite::Result<Result<Found, Tr
 }
 
 fn newer(connection: &Connection, stated: u32) -> rusqlite::Result<Result<Found, Trouble>> {
-    let known = MIGRATIONS.len() as u32;
+    let known = migrations().len() as u32;
     let steps = steps_above(connection, known)?;
     let whole = steps.iter().map(|(version, _)| *version).eq(known + 1..=stated);
     let missing = || Trouble::Ahead { found: stated, why: "not every step has its way back in the database".to_owned() };
@@ -53,7 +53,7 @@ fn newer(connection: &Connection, stated: u32) -> rusqlite::Result<Result<Found,
 pub(super) fn bring(connection: &mut Connection, place: &Place, found: Found, now: Now) -> Result<Option<Recovery>, Trouble> {
     let path = &place.database;
     match found {
-        Found::Known(version) if version == MIGRATIONS.len() as u32 => Ok(None),
+        Found::Known(version) if version == migrations().len() as u32 => Ok(None),
         Found::Known(version) => up(connection, place, version, now).map(|()| None),
         Found::Newer(version) => down(connection, place, version, now).map(Some),
         Found::Misstated(version) => {
@@ -72,16 +72,16 @@ pub(super) fn bring(connection: &mut Connection, place: &Place, found: Found, no
 
 /// Applies what is missing. When a step fails, those before it are taken back: the agent of before can go on.
 fn up(connection: &mut Connection, place: &Place, from: u32, now: Now) -> Result<(), Trouble> {
-    if from > 0 && from < MIGRATIONS.len() as u32 {
+    if from > 0 && from < migrations().len() as u32 {
         let (copy, _) = backup::make(connection, place, true, now).map_err(|error| no_copy(place, &error))?;
         log::info!(
             "{}: schema version {from} becomes {}; a verified copy is {}",
             place.database.display(),
-            MIGRATIONS.len(),
+            migrations().len(),
             copy.path
         );
     }
-    let Err(error) = migrate(connection, MIGRATIONS, now.wall_ms) else { return Ok(()) };
+    let Err(error) = migrate(connection, migrations(), now.wall_ms) else { return Ok(()) };
     if let Err(error) = revert(connection, from) {
         log::error!("{}: {error} while going back to schema version {from}", place.database.display());
     }
@@ -106,7 +106,7 @@ fn is_statement_error(error: &rusqlite::Error) -> bool {
 }
 
 fn down(connection: &mut Connection, place: &Place, from: u32, now: Now) -> Result<Recovery, Trouble> {
-    let known = MIGRATIONS.len() as u32;
+    let known = migrations().len() as u32;
     let path = &place.database;
     let failed = |error: rusqlite::Error| Trouble::of(path, &error);
     let (copy, _) = backup::make(connection, place, true, now).map_err(|error| no_copy(place, &error))?;

@@ -86,11 +86,11 @@ fn kill(connection: Connection) {
 fn made_as_it_should_be() {
     let folder = Folder::new();
     let opened = folder.open().unwrap();
-    assert_eq!((opened.schema, opened.journal_mode.as_str()), (MIGRATIONS.len() as u32, "wal"));
+    assert_eq!((opened.schema, opened.journal_mode.as_str()), (migrations().len() as u32, "wal"));
     let connection = &opened.connection;
     for (name, value) in [
         ("application_id", i64::from(APPLICATION_ID)),
-        ("user_version", MIGRATIONS.len() as i64),
+        ("user_version", migrations().len() as i64),
         ("auto_vacuum", 2),
         ("synchronous", 2),
         ("foreign_keys", 1),
@@ -132,7 +132,7 @@ fn another_applications_database_is_refused() {
 
 /// A step this agent does not know, with its way back.
 fn later(connection: &Connection, down: &str) {
-    let next = MIGRATIONS.len() + 1;
+    let next = migrations().len() + 1;
     let up = format!(
         "CREATE TABLE later (x INTEGER) STRICT; INSERT INTO later VALUES (1), (2); PRAGMA user_version = {next};
          INSERT INTO migration VALUES ({next}, 'later', '{down}', NULL);"
@@ -152,7 +152,7 @@ fn a_newer_agents_database_without_a_way_back_is_refused() {
             drop(newer)
         }
         let error = folder.refused();
-        let known = MIGRATIONS.len();
+        let known = migrations().len();
         assert!(
             error.contains(&format!("schema version 99, this agent knows {known}")) && error.contains("newer agent"),
             "{error}"
@@ -171,7 +171,7 @@ fn a_newer_agents_steps_are_taken_back_with_their_own_scripts() {
     assert!(recovery.message.contains("lost with it: table later (2 rows)"), "{}", recovery.message);
     assert_eq!(value(&opened.connection).as_deref(), Some("kept"));
     let copies = backup::listed(&folder.place(), true).unwrap();
-    assert_eq!((copies.len(), copies[0].schema), (1, MIGRATIONS.len() as u32 + 1), "the newer database is kept as it was");
+    assert_eq!((copies.len(), copies[0].schema), (1, migrations().len() as u32 + 1), "the newer database is kept as it was");
     assert_eq!(folder.set_aside(), 0);
 }
 
@@ -202,7 +202,7 @@ fn a_version_that_was_only_misstated_is_put_right() {
         drop(connection);
         let opened = folder.open().unwrap();
         assert_eq!(opened.recovery.unwrap().outcome, Outcome::Reverted);
-        assert_eq!(version(&opened.connection).unwrap() as usize, MIGRATIONS.len());
+        assert_eq!(version(&opened.connection).unwrap() as usize, migrations().len());
         assert_eq!(value(&opened.connection).as_deref(), Some("kept"));
     }
 }
@@ -339,7 +339,7 @@ fn a_copy_that_waits_is_put_in_and_the_replaced_file_kept() {
     backup::fetch(&copy, &folder.place().waiting()).unwrap();
     let opened = folder.open().unwrap();
     assert_eq!(value(&opened.connection).as_deref(), Some("old"));
-    assert!(opened.recovery.unwrap().message.contains("replaced by db restore"));
+    assert!(opened.recovery.unwrap().message.contains("replaced by the copy"));
     assert_eq!(folder.set_aside(), 1);
     drop(opened.connection);
     fs::write(folder.place().waiting(), "half a copy").unwrap();

@@ -10,7 +10,8 @@ use holdfast_plan::policy::Now;
 use super::super::backup::utc;
 use super::super::data_dir::beside;
 use super::super::error::StoreError;
-use super::super::place::{Place, sync_folder};
+use super::super::place::Place;
+use crate::settings::sync_folder;
 
 /// How many databases stay set aside.
 const KEPT: usize = 5;

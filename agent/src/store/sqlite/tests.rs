@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::super::change::{LOCAL_SOURCE, StoredTarget};
 use super::super::inline::InlineStore;
-use super::super::migrations::MIGRATIONS;
+use super::super::migrations::migrations;
 use super::*;
 
 mod history;
@@ -90,7 +90,7 @@ async fn everything_is_there_after_a_restart() {
     let health = store.health().await;
     assert!(
         health.open
-            && health.schema == MIGRATIONS.len() as u32
+            && health.schema == migrations().len() as u32
             && health.rows >= 8
             && health.free_bytes.is_some()
             && health.journal_mode == "wal"

@@ -13,6 +13,8 @@ const UPSERT: &str = "INSERT INTO api_key (app_id, service, key, scopes) VALUES 
 const SCOPES: &str = "UPDATE api_key SET scopes = ?3
   WHERE ifnull(app_id, -1) = ifnull(?1, -1) AND ifnull(service, '') = ifnull(?2, '') AND scopes IS NOT ?3";
 
+const DELETE: &str = "DELETE FROM api_key WHERE ifnull(app_id, -1) = ifnull(?1, -1) AND ifnull(service, '') = ifnull(?2, '')";
+
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwner, StoredKey>> {
     let mut select = connection.prepare_cached("SELECT app_id, service, key, scopes FROM api_key")?;
     let rows = select.query_map([], |row| {
@@ -28,6 +30,10 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<BTreeMap<KeyOwne
 pub(super) fn write(connection: &Connection, owner: &KeyOwner, key: &str) -> rusqlite::Result<()> {
     let (app, service) = columns(owner)?;
     connection.prepare_cached(UPSERT)?.execute(params![app, service, key, usual_scopes(owner)]).map(drop)
+}
+
+pub(super) fn forget(connection: &Connection, owner: &KeyOwner) -> rusqlite::Result<()> {
+    connection.prepare_cached(DELETE)?.execute(columns(owner)?).map(drop)
 }
 
 pub(super) fn write_scopes(connection: &Connection, owner: &KeyOwner, scopes: &str) -> rusqlite::Result<()> {

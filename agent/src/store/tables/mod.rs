@@ -48,6 +48,7 @@ pub(super) fn write(connection: &Connection, change: &Change, moment: &Moment<'_
         Change::Remember(remember) if release::write(connection, remember)? => Ok(()),
         Change::Remember(remember) => decision::write(connection, remember),
         Change::ApiKey { owner, key } => api_key::write(connection, owner, key),
+        Change::DropKey { owner } => api_key::forget(connection, owner),
         Change::KeyScopes { owner, scopes } => api_key::write_scopes(connection, owner, scopes),
         Change::Snapshot { state } => snapshot::write_current(connection, state, moment),
         Change::Value { name, value } => value::write(connection, name, value.as_deref()),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::telemetry::book::{Book, Latest};
 use crate::telemetry::column::Row;
+use crate::telemetry::ring::Ring;
 
 const NOW_MS: i64 = 1_788_000_000_000;
 const ROW: Row = [1, 5, 5, 1000, 1000, 7, 7, 0, 0, 0, 1];
@@ -120,4 +121,27 @@ fn other_settings_take_over_what_there_is() {
     file.write(&after.draft()).unwrap();
     let again = restored(Book::new(Duration::from_secs(30), Duration::from_secs(90 * 86_400)), &file);
     assert_eq!(averages(&again), averages(&after));
+}
+
+#[test]
+fn what_could_not_be_read_is_nobodys_later() {
+    let (file, _folder) = file();
+    file.write(&filled(2000).draft()).unwrap();
+    // A look after the file could not be read: numbers are given anew, and a service may get another's.
+    let mut book = book();
+    book.all_changed();
+    let row = Some([1, 9, 9, 9, 9, 9, 9, 0, 0, 0, 1]);
+    for name in ["other", "more"] {
+        book.add(NOW_MS + 1900 * 60_000, 6, name, Latest { row, ..Latest::default() });
+    }
+    file.write(&book.draft()).unwrap();
+    let back = restored(super::tests::book(), &file);
+    assert_eq!(averages(&back), averages(&book));
+    assert!(averages(&back).iter().all(|found| found.0 == 6), "{:?}", averages(&back));
+    // Not a row of those who had the numbers before, in however fine steps.
+    let rows = |ring: &Ring| ring.steps().filter(|step| ring.row(*step).is_some()).count();
+    for (_, name, service) in back.services() {
+        assert_eq!(service.series.rings.iter().map(rows).collect::<Vec<_>>(), [1; TIERS], "{name}");
+    }
+    assert!(!book.draft().whole, "once is enough");
 }

@@ -1,34 +1,27 @@
 //! A volume kept from its services, whatever happens meanwhile.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::current::{Container, ContainerState, Current, Image, LockHolder, ServiceLock};
 use crate::facts::Facts;
 use crate::forecast::apply;
 use crate::memory::{Memory, Trial};
+use crate::plan::one_app::{self, APP, service};
 use crate::plan::{Action, HoldVerdict, Input, Plan, Reason, plan};
 use crate::policy::{Force, Gate, Hold, Now, Policy, Purpose};
-use crate::target::{DeviceTarget, parse};
+use crate::target::DeviceTarget;
 
-const DEVICE: &str = "00112233445566778899aabbccddeeff";
-const APP: &str = "aabbccddeeff00112233445566778899";
 const NOW: Now = Now { wall_ms: Some(1_800_000_000_000), machine_ms: 1_800_000_000_000, boot_ms: 50_000 };
 const VOLUME: &str = "1_data";
 
 /// Services `db` and `job` mount the volume, `web` does not; `job` is a one-shot that still runs.
 fn target(web: &str) -> DeviceTarget {
-    let image = |digit: &str| format!("r.io/x@sha256:{}", digit.repeat(64));
-    let service = |n: u32, image: String, composition: Value| json!({ "id": n, "image_id": n, "image": image, "labels": {}, "environment": {}, "composition": composition });
     let services = json!({
-        "db": service(1, image("a"), json!({ "volumes": ["data:/data"] })),
-        "job": service(2, image("a"), json!({ "volumes": ["data:/data"], "restart": "no" })),
-        "web": service(3, image(web), json!({})),
+        "db": service(1, "a", json!({ "volumes": ["data:/data"] })),
+        "job": service(2, "a", json!({ "volumes": ["data:/data"], "restart": "no" })),
+        "web": service(3, web, json!({})),
     });
-    let releases = json!({ "c1": { "id": 1, "services": services, "networks": {}, "volumes": { "data": {} } } });
-    let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
-    let target = parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap();
-    assert!(target.refused.is_empty(), "{:?}", target.refused);
-    target
+    one_app::target("c1", services, json!({ "data": {} }))
 }
 
 struct Device {

@@ -51,10 +51,8 @@ pub(super) fn begin(draft: &mut Draft<'_>, world: &World<'_>, app: AppId, order:
 fn volumes<'w>(world: &World<'w>, app: AppId, task: &Task) -> impl Iterator<Item = &'w Volume> {
     let purge = *task == Task::Purge;
     let prefix = format!("{app}_");
-    world.volumes.values().copied().filter(move |volume| {
-        let labels = ["io.balena.supervised", "io.resin.supervised"];
-        purge && volume.name.starts_with(&prefix) && labels.iter().any(|label| volume.labels.contains_key(*label))
-    })
+    let of_it = move |volume: &&Volume| purge && volume.name.starts_with(&prefix) && volume.is_supervised();
+    world.volumes.values().copied().filter(of_it)
 }
 
 /// Whether the app comes back as it last settled; an error when nothing would bring it back. Nobody's containers are removed

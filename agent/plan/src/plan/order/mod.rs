@@ -150,7 +150,7 @@ fn set_aside(draft: &mut Draft<'_>, app: AppId, order: &Order) {
 }
 
 fn app_of<'a>(draft: &Draft<'a>, id: AppId) -> Option<&'a App> {
-    draft.input.target.apps.values().find(|app| app.id == id && app.is_managed())
+    draft.input.target.app(id).filter(|app| app.is_managed())
 }
 
 fn name_of(draft: &Draft<'_>, id: AppId) -> String {

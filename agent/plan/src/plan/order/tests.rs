@@ -9,24 +9,17 @@ use crate::facts::Facts;
 use crate::forecast::apply;
 use crate::memory::{Failure, Memory};
 use crate::order::{ORDER_LIMIT_MS, Order, Stage, Task};
+use crate::plan::one_app::{self, APP, service};
 use crate::plan::{Action, Input, OrderVerdict, Plan, Reason, plan};
 use crate::policy::{Force, Now, Policy};
-use crate::target::{DeviceTarget, RefusedApp, parse};
+use crate::target::{DeviceTarget, RefusedApp};
 
-const DEVICE: &str = "00112233445566778899aabbccddeeff";
-const APP: &str = "aabbccddeeff00112233445566778899";
 const NOW: Now = Now { wall_ms: Some(1_800_000_000_000), machine_ms: 1_800_000_000_000, boot_ms: 50_000 };
 
 /// Services `db`, which mounts a volume, and `web`; both of an image with this digit.
 fn target(commit: &str, image: &str, volumes: Value) -> DeviceTarget {
-    let image = format!("r.io/x@sha256:{}", image.repeat(64));
-    let service = |n: u32, composition: Value| json!({ "id": n, "image_id": n, "image": image, "labels": {}, "environment": {}, "composition": composition });
-    let services = json!({ "db": service(1, json!({ "volumes": ["data:/data"] })), "web": service(2, json!({})) });
-    let releases = json!({ commit: { "id": 1, "services": services, "networks": {}, "volumes": volumes } });
-    let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
-    let target = parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap();
-    assert!(target.refused.is_empty(), "{:?}", target.refused);
-    target
+    let db = service(1, image, json!({ "volumes": ["data:/data"] }));
+    one_app::target(commit, json!({ "db": db, "web": service(2, image, json!({})) }), volumes)
 }
 
 struct Device {

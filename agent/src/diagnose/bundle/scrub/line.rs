@@ -16,13 +16,15 @@ pub(super) fn scrub(scrubber: &mut Scrubber, place: &str, text: &str, remember: 
     for line in text.split_inclusive('\n') {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
         match private_key(line, &mut in_key) {
-            Key::Not => cleaned.push_str(&one(scrubber, place, line, remember)),
-            Key::Line(shown) => {
+            None => cleaned.push_str(&one(scrubber, place, line, remember)),
+            Some((before, rest)) => {
                 if remember {
                     scrubber.learn(line, true);
                 }
+                cleaned.push_str(&one(scrubber, place, before, remember));
                 scrubber.note(place);
-                cleaned.push_str(&shown);
+                cleaned.push_str(REMOVED);
+                cleaned.push_str(&one(scrubber, place, rest, remember));
             }
         }
         cleaned.push_str(end);
@@ -30,28 +32,19 @@ pub(super) fn scrub(scrubber: &mut Scrubber, place: &str, text: &str, remember: 
     cleaned
 }
 
-enum Key {
-    Not,
-    /// A line of a private key, and what is shown for it.
-    Line(String),
-}
-
-/// Whether a line is of a private key in PEM, or holds one whole (as in a text in JSON).
-fn private_key(line: &str, in_key: &mut bool) -> Key {
+/// What stands before and after a private key in PEM, in a line that is of one or holds it whole (as in a text in JSON).
+fn private_key<'a>(line: &'a str, in_key: &mut bool) -> Option<(&'a str, &'a str)> {
     let begins = line.find("-----BEGIN ").filter(|at| line[*at..].contains("PRIVATE KEY"));
-    match (begins, *in_key) {
-        (Some(at), _) => {
-            let end = line[at..].find("-----END ").map(|from| at + from);
-            *in_key = end.is_none();
-            let rest = end.map_or("", |end| line[end..].rsplit_once("-----").map_or("", |(_, rest)| rest));
-            Key::Line(format!("{}{REMOVED}{rest}", &line[..at]))
-        }
-        (None, true) => {
-            *in_key = !line.contains("-----END ");
-            Key::Line(REMOVED.to_owned())
-        }
-        (None, false) => Key::Not,
-    }
+    let at = match (begins, *in_key) {
+        (Some(at), false) => at,
+        (_, true) => 0,
+        (None, false) => return None,
+    };
+    // Of several the last one counts: what lies between them goes too.
+    let end = line[at..].rfind("-----END ").map(|from| at + from).filter(|end| !line[*end..].contains("-----BEGIN "));
+    *in_key = end.is_none();
+    let rest = end.and_then(|end| line[end..].rsplit_once("-----")).map_or("", |(_, rest)| rest);
+    Some((&line[..at], rest))
 }
 
 fn one(scrubber: &mut Scrubber, place: &str, line: &str, remember: bool) -> String {
@@ -147,12 +140,29 @@ fn value_after(line: &str, from: usize, name: &str, configuration: bool) -> Opti
                 if configuration && !ends_well(inner, quote) { inner.rfind(quote) } else { closing(inner, quote, escaped) };
             return Some((from + 1, from + 1 + length.unwrap_or(inner.len())));
         }
-        '[' | '{' => rest.find([']', '}']).map_or(rest.len(), |at| at + 1),
+        '[' | '{' => enclosed(rest),
         _ if configuration => rest.trim_end().len(),
         _ if whole => rest.find(['"', '\'']).unwrap_or(rest.len()),
         _ => rest.find(|c: char| c.is_whitespace() || ",;&\"'`)}]<>\\".contains(c)).unwrap_or(rest.len()),
     };
     Some((from, from + length))
+}
+
+/// How long a list or an object is that a text begins with; to the text's end where it is not closed.
+fn enclosed(text: &str) -> usize {
+    let (mut depth, mut quoted, mut backslashes, mut usual) = (0, false, 0, None);
+    for (at, c) in text.char_indices() {
+        match c {
+            // A quote with more backslashes than the first one had stands in a text.
+            '"' => quoted ^= *usual.get_or_insert(backslashes) == backslashes,
+            '[' | '{' if !quoted => depth += 1,
+            ']' | '}' if !quoted && depth == 1 => return at + 1,
+            ']' | '}' if !quoted => depth -= 1,
+            _ => {}
+        }
+        backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+    }
+    text.len()
 }
 
 /// Where a quoted text ends: at a quote without a backslash, or, where its first one has one, at the next that has too.

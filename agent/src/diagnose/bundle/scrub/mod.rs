@@ -26,8 +26,9 @@ pub(super) const REMOVED: &str = "(removed)";
 /// for values whose name says nothing.
 const LEAST_SECRET_BYTES: usize = 4;
 const LEAST_VALUE_BYTES: usize = 6;
-/// How many secrets are remembered, and how many places are told.
-const MOST_SECRETS: usize = 4000;
+/// How many values are remembered whose names say nothing, how many in all, and how many places are told.
+const MOST_VALUES: usize = 4000;
+const MOST_SECRETS: usize = 20_000;
 const MOST_PLACES: usize = 5000;
 /// Lines of a secret that has several are secrets too from this length.
 const LEAST_LINE_BYTES: usize = 16;
@@ -45,13 +46,23 @@ pub(super) struct Scrubber {
     forms: Option<Forms>,
     places: BTreeMap<String, usize>,
     removed: usize,
+    /// Whether something was not remembered because so much is already.
+    pub full: bool,
     /// Distinguishes removed values of a column that may hold each only once.
     numbered: usize,
 }
 
 impl Scrubber {
     pub fn new(with_environment: bool) -> Scrubber {
-        Scrubber { with_environment, known: BTreeSet::new(), forms: None, places: BTreeMap::new(), removed: 0, numbered: 0 }
+        Scrubber {
+            with_environment,
+            known: BTreeSet::new(),
+            forms: None,
+            places: BTreeMap::new(),
+            removed: 0,
+            full: false,
+            numbered: 0,
+        }
     }
 
     /// The first net over JSON.
@@ -84,9 +95,7 @@ impl Scrubber {
 
     /// The second net: everything that is known by now.
     pub fn second_net(&mut self, member: &str, text: &str) -> String {
-        let known = &self.known;
-        let forms = self.forms.get_or_insert_with(|| Forms::of(known));
-        match forms.remove(text) {
+        match self.forms().remove(text) {
             None => text.to_owned(),
             Some((cleaned, count)) => {
                 (0..count).for_each(|_| self.note(member));
@@ -95,10 +104,22 @@ impl Scrubber {
         }
     }
 
-    /// Where something was removed and how often; how much in all.
-    pub fn places(&self) -> (usize, Value) {
-        let rows = self.places.iter().map(|(place, times)| json!({ "where": place, "times": times }));
-        (self.removed, rows.collect())
+    fn forms(&mut self) -> &Forms {
+        let known = &self.known;
+        self.forms.get_or_insert_with(|| Forms::of(known))
+    }
+
+    /// Where something was removed and how often; how much in all. A place may be named like a secret, as a file with the
+    /// password of a Wi-Fi is that is called as the network is.
+    pub fn places(&mut self) -> (usize, Value) {
+        let places = std::mem::take(&mut self.places);
+        let forms = self.forms();
+        let rows = places.into_iter().map(|(place, times)| {
+            let place = forms.remove(&place).map_or(place, |(cleaned, _)| cleaned);
+            json!({ "where": place, "times": times })
+        });
+        let rows = rows.collect();
+        (self.removed, rows)
     }
 
     /// Forgets where things stood, not what they were.
@@ -120,7 +141,12 @@ impl Scrubber {
         let value = value.trim();
         let least = if secret { LEAST_SECRET_BYTES } else { LEAST_VALUE_BYTES };
         let number = !secret && value.len() < 8 && value.bytes().all(|byte| byte.is_ascii_digit());
-        if value.len() < least || number || self.known.len() >= MOST_SECRETS || ORDINARY.contains(&&*value.to_ascii_lowercase()) {
+        if value.len() < least || number || ORDINARY.contains(&&*value.to_ascii_lowercase()) {
+            return;
+        }
+        // Room is kept for those that matter most.
+        if !secret && self.known.len() >= MOST_VALUES {
+            self.full = true;
             return;
         }
         self.keep(value, least);
@@ -149,9 +175,15 @@ impl Scrubber {
     }
 
     fn keep(&mut self, text: &str, least: usize) {
-        if text.len() >= least && self.known.insert(text.to_owned()) {
-            self.forms = None;
+        if text.len() < least || self.known.contains(text) {
+            return;
         }
+        if self.known.len() >= MOST_SECRETS {
+            self.full = true;
+            return;
+        }
+        self.known.insert(text.to_owned());
+        self.forms = None;
     }
 }
 

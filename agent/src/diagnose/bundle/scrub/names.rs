@@ -1,7 +1,7 @@
 //! Names that speak of a secret, and those of environments and labels.
 
 /// Anywhere in a name, letters and digits alone.
-const ANYWHERE: [&str; 17] = [
+const ANYWHERE: [&str; 18] = [
     "apikey",
     "password",
     "passwd",
@@ -19,11 +19,12 @@ const ANYWHERE: [&str; 17] = [
     "mixpanel",
     "pubnub",
     "wifikey",
+    "signature",
 ];
 
 /// A whole word of a name.
-const WORDS: [&str; 14] =
-    ["key", "keys", "pass", "pwd", "pw", "auth", "auths", "login", "pin", "jwt", "bearer", "salt", "otp", "passcode"];
+const WORDS: [&str; 15] =
+    ["key", "keys", "pass", "pwd", "pw", "auth", "auths", "login", "pin", "jwt", "bearer", "salt", "otp", "passcode", "sig"];
 
 /// Names that are none though they look like one.
 const HARMLESS: [&str; 8] =

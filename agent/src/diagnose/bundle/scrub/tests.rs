@@ -62,6 +62,15 @@ fn lines_of_logs() {
         ("run --api-key hunter2 --x", "run --api-key (removed) --x"),
         ("t eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc e", "t (removed) e"),
         ("secrets = [a, b] rest", "secrets = (removed) rest"),
+        ("credentials={\"a\":{\"x\":1},\"v\":\"hunter2\"} rest", "credentials=(removed) rest"),
+        ("secrets: [[\"]hunter2\", \"\\\"]\"], 1] rest", "secrets: (removed) rest"),
+        ("m=\"{\\\"tokens\\\":{\\\"a\\\":\\\"}x\\\\\\\"}\\\"},\\\"b\\\":1}\"", "m=\"{\\\"tokens\\\":(removed),\\\"b\\\":1}\""),
+        ("secret={\"a\":1 hunter2", "secret=(removed)"),
+        (
+            "{\"token\":\"abc123def\",\"key\":\"-----BEGIN RSA PRIVATE KEY-----M\\nx-----END RSA PRIVATE KEY-----\",\"password\":\"x\"}",
+            "{\"token\":\"(removed)\",\"key\":\"(removed)\",\"password\":\"(removed)\"}",
+        ),
+        ("a -----BEGIN PRIVATE KEY-----M-----END PRIVATE KEY----- b -----BEGIN PRIVATE KEY-----hunter2", "a (removed)"),
         ("ключ: значение, naïve=1", "ключ: значение, naïve=1"),
         ("the service waits: app 5", "the service waits: app 5"),
         ("", ""),
@@ -122,4 +131,26 @@ proptest::proptest! {
         let mut value = Value::String(text);
         scrubber.json("m", &mut value);
     }
+}
+
+#[test]
+fn a_place_that_is_named_like_a_secret_does_not_tell_it() {
+    let mut scrubber = Scrubber::new(false);
+    scrubber.text("host/system-connections/hunter2", "psk=hunter2\n", true);
+    let (removed, places) = scrubber.places();
+    assert_eq!((removed, places), (1, json!([{ "where": "host/system-connections/(removed)", "times": 1 }])));
+}
+
+#[test]
+fn many_ordinary_values_leave_room_for_secrets_and_too_many_are_told() {
+    let mut scrubber = Scrubber::new(false);
+    let values: Vec<String> = (0..MOST_VALUES).map(|number| format!("V{number}=ordinary-{number}")).collect();
+    scrubber.json("env", &mut json!({ "Env": values }));
+    assert!(!scrubber.full);
+    scrubber.json("env", &mut json!({ "Env": ["ONE=one-too-many", "DB_PASSWORD=hunter2"] }));
+    assert!(scrubber.full);
+    assert_eq!(scrubber.second_net("log", "one-too-many hunter2"), "one-too-many (removed)");
+    let secrets: Vec<String> = (0..=MOST_SECRETS).map(|number| format!("secret-{number}")).collect();
+    scrubber.json("config", &mut json!({ "secrets": secrets }));
+    assert_eq!(scrubber.known.len(), MOST_SECRETS);
 }

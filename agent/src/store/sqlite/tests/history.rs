@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::*;
 use crate::events::{Level, Topic};
 use crate::store::{EventPage, EventRange, SnapshotKind, Written};
@@ -272,7 +274,43 @@ async fn keys_have_scopes() {
     store.commit(vec![Change::KeyScopes { owner: owner.clone(), scopes: "[]".into() }]).await.unwrap();
     store.commit(vec![Change::ApiKey { owner: owner.clone(), key: "2".repeat(32) }]).await.unwrap();
     assert_eq!(scopes().await[1], "[]", "a new key may do what the old one could");
-    assert!(store.commit(vec![Change::KeyScopes { owner, scopes: "everything".into() }]).await.is_err());
+    assert!(store.commit(vec![Change::KeyScopes { owner: owner.clone(), scopes: "everything".into() }]).await.is_err());
+    store.commit(vec![Change::DropKey { owner: Some((5, "other".into())) }]).await.unwrap();
+    assert_eq!(scopes().await.len(), 2, "nobody's");
+    store.commit(vec![Change::DropKey { owner: owner.clone() }]).await.unwrap();
+    assert_eq!(scopes().await, [r#"[{"type":"global"}]"#]);
+    let key = "3".repeat(32);
+    store.commit(vec![Change::ApiKey { owner: owner.clone(), key: key.clone() }, Change::DropKey { owner: None }]).await.unwrap();
+    let keys = store.load(CLOUD, "u1").await.unwrap().api_keys;
+    assert_eq!((keys.len(), &keys[&owner].key), (1, &key));
+}
+
+#[tokio::test]
+async fn the_views_show_the_target_in_force() {
+    let folder = folder();
+    let store = open_in(&folder).unwrap();
+    let app = |class: &str, host: bool| json!({ "id": 5, "class": class, "is_host": host, "releases": { "c": {} } });
+    let clouds = json!({ "u1": { "config": { "A": "cloud" }, "apps": {
+        "fleet": app("fleet", false), "plain": { "id": 6 }, "block": app("block", false), "host": app("fleet", true) } } });
+    let own = json!({ "u1": { "config": { "A": "own" }, "apps": { "own": app("fleet", false) } } });
+    let shown = || {
+        on_connection(&store, |c| {
+            let list = |sql: &str| c.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+            let apps = list("SELECT group_concat(app_uuid, ' ') FROM (SELECT app_uuid FROM app ORDER BY app_uuid)");
+            (
+                apps,
+                list("SELECT group_concat(app_uuid, ' ') FROM (SELECT app_uuid FROM release ORDER BY app_uuid)"),
+                list("SELECT group_concat(value, ' ') FROM device_config"),
+            )
+        })
+    };
+    let is = |apps: &str, releases: &str, config: &str| (apps.to_owned(), releases.to_owned(), config.to_owned());
+    store.commit(vec![Change::Target(target(LOCAL_SOURCE, "u1", &own.to_string()))]).await.unwrap();
+    assert_eq!(shown().await, is("own", "own", "own"), "no cloud");
+    store.commit(vec![Change::Target(target(CLOUD, "u1", &clouds.to_string()))]).await.unwrap();
+    assert_eq!(shown().await, is("block host own", "block host own", "cloud"), "local mode");
+    store.commit(vec![Change::DropTarget { source: LOCAL_SOURCE.into() }]).await.unwrap();
+    assert_eq!(shown().await, is("block fleet host plain", "block fleet host", "cloud"), "the cloud's");
 }
 
 #[tokio::test]
