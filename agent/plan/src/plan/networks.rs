@@ -114,9 +114,8 @@ pub(super) fn plan_supervisor_network(draft: &mut Draft<'_>, world: &World<'_>) 
         return networks;
     }
     let present = world.networks.get(SUPERVISOR_NETWORK).and_then(|all| all.first());
-    let is_right =
-        |network: &&Network| has_supervisor_addresses(&network.spec) || is_network_as_made(network, &supervisor_network());
-    let right = present.is_some_and(|network| is_right(&network));
+    let as_made = |network: &Network| is_network_as_made(network, &supervisor_network());
+    let right = present.is_some_and(|network| has_supervisor_addresses(&network.spec) || as_made(network));
     if right {
         return networks;
     }

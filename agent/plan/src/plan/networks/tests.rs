@@ -7,23 +7,18 @@ use crate::current::Current;
 use crate::facts::Facts;
 use crate::forecast::apply;
 use crate::memory::Memory;
+use crate::plan::one_app::{self, service};
 use crate::plan::{Action, Input, Plan, Reason, plan};
 use crate::policy::{Now, Policy};
-use crate::target::{DeviceTarget, parse};
+use crate::target::DeviceTarget;
 
-const DEVICE: &str = "00112233445566778899aabbccddeeff";
-const APP: &str = "aabbccddeeff00112233445566778899";
 const NOW: Now = Now { wall_ms: Some(1_800_000_000_000), machine_ms: 1_800_000_000_000, boot_ms: 50_000 };
 
 /// One service in a network defined like this, which may also call the local API.
 fn target(network: Value) -> DeviceTarget {
-    let service = json!({ "id": 1, "image_id": 1, "image": format!("r.io/x@sha256:{}", "a".repeat(64)), "environment": {},
-        "labels": { "io.balena.features.supervisor-api": "1" }, "composition": { "networks": ["back"] } });
-    let releases = json!({ "c1": { "id": 1, "services": { "db": service }, "networks": { "back": network }, "volumes": {} } });
-    let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
-    let target = parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap();
-    assert!(target.refused.is_empty(), "{:?}", target.refused);
-    target
+    let mut db = service(1, "a", json!({ "networks": ["back"] }));
+    db["labels"] = json!({ "io.balena.features.supervisor-api": "1" });
+    one_app::in_networks("c1", json!({ "db": db }), json!({ "back": network }), json!({}))
 }
 
 struct Device {

@@ -8,29 +8,24 @@ use crate::current::{ContainerState, Current};
 use crate::facts::Facts;
 use crate::forecast::apply;
 use crate::memory::{Failure, Memory, Rejected, Remember, Trial};
+use crate::plan::one_app::{self, APP, service};
 use crate::plan::{Action, Input, Plan, Reason, plan};
 use crate::policy::{Now, Policy};
-use crate::target::{DeviceTarget, parse};
+use crate::target::DeviceTarget;
 
-const DEVICE: &str = "00112233445566778899aabbccddeeff";
-const APP: &str = "aabbccddeeff00112233445566778899";
 const NOW: Now = Now { wall_ms: Some(1_800_000_000_000), machine_ms: 1_800_000_000_000, boot_ms: 50_000 };
 const TIMEOUT_MS: i64 = 60_000;
 
 /// A release of these services, each with a time limit for its trial; the commit is in their environment.
 fn target(commit: &str, services: &[&str]) -> DeviceTarget {
-    let service = |(n, name): (usize, &&str)| {
-        let service = json!({ "id": n + 1, "image_id": n + 1, "image": format!("r.io/x@sha256:{}", "a".repeat(64)),
-            "labels": { "io.balena.update.health-timeout": TIMEOUT_MS.to_string() }, "environment": { "REVISION": commit },
-            "composition": {} });
-        ((*name).to_owned(), service)
+    let document = |(n, name): (u32, &&str)| {
+        let mut document = service(n, "a", json!({}));
+        document["labels"] = json!({ "io.balena.update.health-timeout": TIMEOUT_MS.to_string() });
+        document["environment"] = json!({ "REVISION": commit });
+        ((*name).to_owned(), document)
     };
-    let services: serde_json::Map<_, _> = services.iter().enumerate().map(service).collect();
-    let releases = json!({ commit: { "id": 1, "services": services, "networks": {}, "volumes": {} } });
-    let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
-    let target = parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap();
-    assert!(target.refused.is_empty(), "{:?}", target.refused);
-    target
+    let services: serde_json::Map<_, _> = (1..).zip(services).map(document).collect();
+    one_app::target(commit, services.into(), json!({}))
 }
 
 struct Device {
