@@ -270,8 +270,8 @@ impl Memory {
                 self.trials.remove(app_uuid);
                 self.rejected.insert(app_uuid.clone(), rejected.clone());
             }
+            // The trial on record is that of the release that came after it.
             Remember::ForgetRejected { app_uuid } => {
-                self.trials.remove(app_uuid);
                 self.rejected.remove(app_uuid);
             }
             Remember::Depart { app_id, at_ms } => {

@@ -1,9 +1,10 @@
-//! The mark on a container of the specification it was made from.
+//! The mark on a container or network of the specification it was made from.
 //!
 //! Engines and kernels drop settings without a word: `oom_kill_disable` and `mem_swappiness` on cgroup v2, limits of a
 //! processor the kernel cannot limit. Such a container differs from its specification for ever, and making it once more
 //! changes nothing. The mark tells that it was made from exactly this specification, so that it can be left as it is.
-//! Containers of other agents carry none and are only compared.
+//! Containers of other agents carry none and are only compared. Networks likewise: engines add options and addresses of
+//! their own to what they are asked for, each release of them others.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use serde_json::Value;
 
 use super::environment::is_kept_from_creation;
 use super::{ContainerSpec, RestartPolicy};
-use crate::current::Container;
+use crate::current::{Container, Network};
+use crate::target::NetworkSpec;
 
 /// The label that holds the mark.
 pub const MADE_FROM_LABEL: &str = "io.holdfast.made-from";
@@ -44,6 +46,19 @@ fn stands_since_creation(field: &str, present: &Container, wanted: &ContainerSpe
     }
 }
 
+impl NetworkSpec {
+    /// The mark of a network that is made from this; a label of its own, which is none of the specification's.
+    pub fn mark(&self) -> String {
+        let (value, default) = (shown(self), shown(&NetworkSpec::default()));
+        number(given(&value, &default).map(|(field, value)| (field.to_owned(), value)).collect())
+    }
+}
+
+/// The same for a network, of which nothing can change once it is made.
+pub fn is_network_as_made(present: &Network, wanted: &NetworkSpec) -> bool {
+    present.labels.get(MADE_FROM_LABEL).is_some_and(|made_from| *made_from == wanted.mark())
+}
+
 /// A number that stands for the whole specification, as far as it is compared. What has its default is left out, so that a
 /// setting the agent learns later leaves the marks of containers without it as they are.
 fn mark(spec: &ContainerSpec) -> String {
@@ -69,6 +84,11 @@ fn mark(spec: &ContainerSpec) -> String {
             }
         }
     }
+    number(told)
+}
+
+/// A number that stands for fields with their values.
+fn number(told: BTreeMap<String, &Value>) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for (field, value) in told {
         for byte in format!("{field}={value}\n").bytes() {
@@ -78,8 +98,8 @@ fn mark(spec: &ContainerSpec) -> String {
     format!("{hash:016x}")
 }
 
-fn shown(spec: &ContainerSpec) -> Value {
-    // Every map in it has texts as keys, so it always has a form in JSON.
+fn shown(spec: &impl serde::Serialize) -> Value {
+    // Every map in either has texts as keys, so it always has a form in JSON.
     serde_json::to_value(spec).unwrap_or_default()
 }
 

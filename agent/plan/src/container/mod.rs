@@ -14,7 +14,7 @@ mod specify;
 mod supervisor_network;
 
 pub use comparison::differences;
-pub use made_from::{MADE_FROM_LABEL, is_as_made};
+pub use made_from::{MADE_FROM_LABEL, is_as_made, is_network_as_made};
 pub use name::{ContainerName, HANDING_OVER_PREFIX};
 pub use options::{
     DEFAULT_SHM_SIZE_BYTES, DEFAULT_STOP_GRACE_PERIOD_S, Device, Healthcheck, Logging, Options, RestartPolicy, Ulimit,

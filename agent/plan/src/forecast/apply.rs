@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::container::{ContainerName, ContainerSpec};
+use crate::container::{ContainerName, ContainerSpec, MADE_FROM_LABEL};
 use crate::current::{BootFile, Container, ContainerState, Current, Health, Image, LockHolder, Network, ServiceLock, Volume};
 use crate::memory::{ImageRecord, Memory, Remember};
 use crate::plan::{Action, Step};
@@ -124,6 +124,7 @@ fn made_network(name: &str, spec: &NetworkSpec, app_id: AppId) -> Network {
         ("io.balena.supervised".to_owned(), "true".to_owned()),
         ("io.balena.app-id".to_owned(), app_id.to_string()),
     ]);
+    labels.insert(MADE_FROM_LABEL.to_owned(), spec.mark());
     if !spec.ipam_pools.is_empty() {
         labels.insert("io.balena.private.ipam.config".into(), "true".into());
     }

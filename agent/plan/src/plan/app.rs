@@ -75,7 +75,9 @@ fn plan_app<'a, 'w: 'a>(draft: &mut Draft<'w>, world: &World<'w>, supervisor: &'
 fn settle(draft: &mut Draft<'_>, app: &App, release: &Release) {
     let memory = draft.input.memory;
     let known = memory.settled.get(&app.uuid);
-    if known.is_none_or(|settled| settled.commit != release.commit || settled.fingerprint != app.fingerprint) {
+    let is_other = known.is_none_or(|settled| settled.commit != release.commit || settled.fingerprint != app.fingerprint);
+    // A trial that is still on record is that of a release the target gave up: it is over.
+    if is_other || memory.trials.contains_key(&app.uuid) {
         let (fingerprint, document) = (app.fingerprint.clone(), (*app.document).clone());
         let settled = Settled { app_id: app.id, commit: release.commit.clone(), fingerprint, document };
         let change = Remember::Settle { app_uuid: app.uuid.clone(), settled };

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::Findings;
-use super::step::{LOCK_KEY, app_place};
+use super::step::{AWAY, LOCK_KEY, app_place};
 use super::{Action, HoldVerdict, Input, OrderVerdict, Plan, Reason, Step, Wait};
 use crate::current::{Container, Image, Network, Volume};
 use crate::memory::{Failure, ImageRecord};
@@ -163,6 +163,10 @@ impl<'a> Draft<'a> {
         self.unsettled = true;
         let step = Step { action, app: app.map(str::to_owned), service: service.map(str::to_owned), why };
         let key = step.key();
+        // It goes in order to be made anew, maybe: then what failed before still counts.
+        if let Some(making) = key.strip_suffix(AWAY) {
+            self.postpone(making.to_owned());
+        }
         if self.input.current.in_flight.contains_key(&key) || self.keys.contains(&key) {
             return;
         }

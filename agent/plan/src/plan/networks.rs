@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, World};
 use super::{Action, Reason};
-use crate::container::network_name;
+use crate::container::{is_network_as_made, network_name};
 use crate::current::{Container, Network};
 use crate::target::{App, DeviceTarget, IpamPool, NetworkSpec, Release};
 
@@ -39,7 +39,10 @@ pub(super) fn plan_networks(draft: &mut Draft<'_>, world: &World<'_>, app: &App,
             }
             Some((first, duplicates)) => {
                 let fields = network_differences(first, spec);
-                if !fields.is_empty() {
+                if !fields.is_empty() && is_network_as_made(first, spec) {
+                    let fields = fields.into_iter().map(|field| format!("{field} of network {name}")).collect();
+                    draft.note(&app.name, None, Reason::NotKept { fields });
+                } else if !fields.is_empty() {
                     retire(draft, world, app, first, Reason::Changed { fields }, &mut networks);
                 }
                 for duplicate in duplicates {
@@ -111,7 +114,8 @@ pub(super) fn plan_supervisor_network(draft: &mut Draft<'_>, world: &World<'_>) 
         return networks;
     }
     let present = world.networks.get(SUPERVISOR_NETWORK).and_then(|all| all.first());
-    let right = present.is_some_and(|network| has_supervisor_addresses(&network.spec));
+    let as_made = |network: &Network| is_network_as_made(network, &supervisor_network());
+    let right = present.is_some_and(|network| has_supervisor_addresses(&network.spec) || as_made(network));
     if right {
         return networks;
     }
@@ -158,3 +162,6 @@ fn supervisor_network() -> NetworkSpec {
         ..NetworkSpec::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,12 @@ pub(super) fn service(number: u32, digit: &str, composition: Value) -> Value {
 
 /// App 1 in a release of these services and volumes.
 pub(super) fn target(commit: &str, services: Value, volumes: Value) -> DeviceTarget {
-    let releases = json!({ commit: { "id": 1, "services": services, "networks": {}, "volumes": volumes } });
+    in_networks(commit, services, json!({}), volumes)
+}
+
+/// The same with networks of its own.
+pub(super) fn in_networks(commit: &str, services: Value, networks: Value, volumes: Value) -> DeviceTarget {
+    let releases = json!({ commit: { "id": 1, "services": services, "networks": networks, "volumes": volumes } });
     let app = json!({ "id": 1, "name": "fleet", "class": "fleet", "is_host": false, "releases": releases });
     let target = parse(&json!({ DEVICE: { "name": "d", "config": {}, "apps": { APP: app } } }), DEVICE).unwrap();
     assert!(target.refused.is_empty(), "{:?}", target.refused);

@@ -150,7 +150,7 @@ impl std::fmt::Display for Reason {
             Reason::LeftForNow { what, error, .. } => write!(f, "{what} cannot be removed and is left for now: {error}"),
             Reason::NotKept { fields } => write!(
                 f,
-                "its container was made as the target asks and yet differs in {}: the engine or the kernel does not keep that, so it is left as it is",
+                "it was made as the target asks and yet differs in {}: the engine or the kernel does not keep that, so it is left as it is",
                 fields.join(", ")
             ),
             Reason::VariablePassedOver { why } => f.write_str(why),

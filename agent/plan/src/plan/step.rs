@@ -43,6 +43,9 @@ impl Named {
 /// How the keys of all steps on update locks begin.
 pub(super) const LOCK_KEY: &str = "locks of app ";
 
+/// How the keys of steps that take a container away go on where those of other steps on it end.
+pub(super) const AWAY: &str = " away";
+
 /// How the keys of all steps on containers of one app begin.
 pub(super) fn app_place(app: AppId) -> String {
     format!("container {app}/")
@@ -209,7 +212,8 @@ pub struct Step {
 
 impl Step {
     /// Names the object the step works on: two steps with one key never run at the same time, and failures of a step are
-    /// remembered under it.
+    /// remembered under it. Taking a container away has a key of its own, beginning like that of the others: what could not
+    /// be started goes at once when it has to go.
     pub fn key(&self) -> String {
         match &self.action {
             // One content is downloaded once, under however many names it is asked for.
@@ -225,12 +229,11 @@ impl Step {
             Action::TakeLock { app_id, .. } | Action::ReleaseLock { app_id, .. } => format!("{LOCK_KEY}{app_id}"),
             // A step on one container of a service keeps those on all others of it waiting: see `place`.
             Action::Create { spec, .. } => format!("{}{}", spec_place(spec), spec.name),
-            Action::Start { container }
-            | Action::Stop { container }
-            | Action::Kill { container }
-            | Action::Rename { container, .. }
-            | Action::SetRestartPolicy { container, .. } => {
+            Action::Start { container } | Action::Rename { container, .. } | Action::SetRestartPolicy { container, .. } => {
                 format!("{}{}", service_place(container.app_id, &container.service), container.name)
+            }
+            Action::Stop { container } | Action::Kill { container } => {
+                format!("{}{}{AWAY}", service_place(container.app_id, &container.service), container.name)
             }
             Action::ClearMarker { app_id, service } => format!("marker of {app_id}/{service}"),
             Action::WriteBootConfig { back_end, .. } => format!("boot configuration {back_end}"),

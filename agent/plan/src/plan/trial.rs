@@ -153,3 +153,6 @@ fn stays_up(container: &Container, timeout: i64, machine_ms: i64) -> Option<Stri
     let up_ms = container.started_ms.map_or(0, |started| machine_ms - started);
     (up_ms < needed).then(|| "not up for long enough yet".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

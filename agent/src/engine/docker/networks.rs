@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{self, Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptions;
+use holdfast_plan::container::{MADE_FROM_LABEL, is_network_as_made};
 use holdfast_plan::current::Network;
 use holdfast_plan::target::{AppId, IpamPool, NetworkSpec};
 
@@ -75,7 +76,7 @@ impl Shared {
     /// Whether a network that is there already is the one that is wanted.
     fn accept_network(&self, object: String, present: Network, raw: models::Network, wanted: &NetworkSpec) -> Result<()> {
         let in_scope = self.scope.admits(&raw.labels.unwrap_or_default());
-        if in_scope && is_same(&present, wanted) {
+        if in_scope && (is_same(&present, wanted) || is_network_as_made(&present, wanted)) {
             return Ok(());
         }
         let message = format!("a network of this name is there with other settings or another owner (id {})", present.id);
@@ -113,6 +114,7 @@ fn request_out(name: &str, spec: &NetworkSpec, app: AppId, scope: &Scope) -> Net
     let mut labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
     labels.insert("io.balena.supervised".into(), "true".into());
     labels.insert("io.balena.app-id".into(), app.to_string());
+    labels.insert(MADE_FROM_LABEL.into(), spec.mark());
     if !spec.ipam_pools.is_empty() {
         labels.insert(IPAM_LABEL.into(), "true".into());
     }
@@ -144,6 +146,8 @@ fn pool_out(pool: &IpamPool) -> IpamConfig {
 
 fn network_in(network: models::Network, scope: &Scope) -> Network {
     let labels = scope.unmark(&network.labels.unwrap_or_default());
+    let mut given = given_labels(&labels, &OWN_LABELS);
+    given.remove(MADE_FROM_LABEL);
     let ipam = network.ipam.unwrap_or_default();
     let spec = NetworkSpec {
         driver: network.driver.unwrap_or_default(),
@@ -154,7 +158,7 @@ fn network_in(network: models::Network, scope: &Scope) -> Network {
         enable_ipv6: network.enable_ipv6.unwrap_or(false),
         internal: network.internal.unwrap_or(false),
         config_only: network.config_only.unwrap_or(false),
-        labels: given_labels(&labels, &OWN_LABELS),
+        labels: given,
     };
     Network { id: network.id.unwrap_or_default(), name: network.name.unwrap_or_default(), spec, labels }
 }
@@ -215,7 +219,7 @@ mod tests {
     #[test]
     fn networks_come_back_as_they_went() {
         let scope = Scope::new(Some("demo".into()));
-        for (spec, labels) in [(NetworkSpec::default(), 2), (with_addresses(), 4)] {
+        for (spec, labels) in [(NetworkSpec::default(), 3), (with_addresses(), 5)] {
             let network = network_in(made(request_out("u_default", &spec, 7, &scope)), &scope);
             assert_eq!(network.spec, spec);
             assert_eq!(network.labels.len(), labels, "{:?}", network.labels);

@@ -177,6 +177,11 @@ impl SimEngine {
         self.with(|world| world.dropped = dropped);
     }
 
+    /// Networks made from now on show more than was asked for, as engines have it.
+    pub fn set_added(&self, added: Option<fn(&mut NetworkSpec)>) {
+        self.with(|world| world.added = added);
+    }
+
     /// Lets a container of balena's own supervisor be seen.
     pub fn set_other_supervisor(&self, name: Option<&str>) {
         self.with(|world| world.other_supervisor = name.map(str::to_owned));

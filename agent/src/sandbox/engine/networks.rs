@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use holdfast_plan::container::{MADE_FROM_LABEL, is_network_as_made};
 use holdfast_plan::current::Network;
 use holdfast_plan::target::{AppId, NetworkSpec};
 
@@ -21,12 +22,13 @@ impl World {
     /// Makes a network unless an identical one is there. Another one of the same name gives two.
     pub fn create_network(&mut self, name: &str, spec: &NetworkSpec, app: AppId) -> Result<()> {
         let mut present = self.networks.values().map(|(_, network)| network).filter(|network| network.name == name);
-        if present.any(|network| network.spec == *spec) {
+        if present.any(|network| network.spec == *spec || is_network_as_made(network, spec)) {
             return Ok(());
         }
         let mut labels = spec.labels.clone();
         labels.insert("io.balena.supervised".into(), "true".into());
         labels.insert("io.balena.app-id".into(), app.to_string());
+        labels.insert(MADE_FROM_LABEL.into(), spec.mark());
         if !spec.ipam_pools.is_empty() {
             labels.insert(IPAM_LABEL.into(), "true".into());
         }
@@ -44,7 +46,11 @@ impl World {
         }
         let id = self.new_id();
         let sequence = self.next_sequence();
-        let network = Network { id: id.clone(), name: name.into(), spec: spec.clone(), labels };
+        let mut spec = spec.clone();
+        if let Some(added) = self.added {
+            added(&mut spec);
+        }
+        let network = Network { id: id.clone(), name: name.into(), spec, labels };
         self.networks.insert(id.clone(), (sequence, network));
         self.note(Mutation::NetworkCreated { id, name: name.into() });
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use holdfast_plan::container::{ContainerName, ContainerSpec, ImageConfig, Options};
 use holdfast_plan::current::{Container, ContainerState, EngineState, Health, Image, Network, Volume};
+use holdfast_plan::target::NetworkSpec;
 use tokio::time::Instant;
 
 use super::catalogue::{Catalogue, Program};
@@ -88,6 +89,8 @@ pub(super) struct World {
     pub disk_free_bytes: Option<u64>,
     pub other_supervisor: Option<String>,
     pub dropped: Option<fn(&mut Options)>,
+    /// What it adds to networks without being asked.
+    pub added: Option<fn(&mut NetworkSpec)>,
     pub pulls_running: u32,
     sequence: u64,
     /// Changes that nobody was told of yet.
@@ -111,6 +114,7 @@ impl World {
             disk_free_bytes: None,
             other_supervisor: None,
             dropped: None,
+            added: None,
             pulls_running: 0,
             sequence: 0,
             changes: Vec::new(),

@@ -71,6 +71,7 @@ impl Device {
         let engine = SimEngine::observed(rng.fork(), clock.clone(), Arc::new(Observing(witness.clone())));
         if rng.u8(0..3) == 0 {
             engine.set_dropped(Some(|options| options.oom_kill_disable = false));
+            engine.set_added(Some(|network| drop(network.driver_opts.insert("ipv4".into(), "true".into()))));
         }
         let store = Arc::new(SlowStore::new(disk.clone(), rng.fork()));
         host.describe(|info| info.boot_time_ms = Some(clock.now().machine_ms));

@@ -24,6 +24,10 @@ pub(super) struct Past {
     pub started: bool,
     pub healthy: bool,
     pub completed: bool,
+    app: u64,
+    service: String,
+    /// Commits of the releases whose names it has carried.
+    commits: BTreeSet<String>,
     gone: Option<Instant>,
 }
 
@@ -163,10 +167,20 @@ impl Ledger {
     /// Keeps up with the states of containers.
     pub fn seen(&mut self, container: &Container) {
         let past = self.past.entry(container.id.clone()).or_default();
+        (past.app, past.service) = (container.app_id, container.service.clone());
+        past.commits.insert(container.commit.clone());
         past.started |= container.state != ContainerState::Created;
         let up = container.state == ContainerState::Running;
         past.healthy |= up && container.health.is_none_or(|health| health == Health::Healthy);
         past.completed |= container.state == ContainerState::Exited && container.exit_code == 0;
+    }
+
+    /// Whether a container of a service, made for a release that the target has given up, was so not long ago. A step for
+    /// that release that is slow may end after what it relied on has made way for the next one.
+    pub fn was_so(&self, app: u64, service: &str, commit: &str, so: impl Fn(&Past) -> bool) -> bool {
+        let is_wanted = self.app(app).and_then(|app| app.release.as_ref()).is_some_and(|release| release.commit == commit);
+        let of_it = |past: &&Past| past.app == app && past.service == service && past.commits.contains(commit);
+        !is_wanted && self.past.values().filter(of_it).any(|past| past.gone.is_some_and(|gone| gone.elapsed() < LAG) && so(past))
     }
 
     pub fn gone(&mut self, id: &str) {

@@ -10,6 +10,7 @@ mod dice;
 mod ending;
 mod ledger;
 mod slow_store;
+mod stay;
 mod story;
 mod time;
 mod trouble;

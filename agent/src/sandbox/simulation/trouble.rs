@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use holdfast_plan::container::MADE_FROM_LABEL;
 use holdfast_plan::order::Task;
 use holdfast_plan::target::NetworkSpec;
 use tokio::time::{Instant, sleep};
@@ -268,7 +269,8 @@ impl Trouble {
         let engine = device.engine.snapshot();
         let Some(network) = engine.networks.first() else { return };
         if network.spec.ipam_pools.is_empty() {
-            let labels = network.labels.clone();
+            let mut labels = network.labels.clone();
+            labels.remove(MADE_FROM_LABEL);
             device.tell(|| format!("somebody makes a second network {}", network.name));
             // A refusal leaves things as they were.
             let _ = device.engine.add_network(&network.name, &NetworkSpec::default(), labels);

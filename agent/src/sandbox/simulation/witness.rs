@@ -6,11 +6,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::FutureExt;
 use holdfast_plan::current::{Container, ContainerState, EngineState, LockHolder};
+use holdfast_plan::memory::Memory;
 use holdfast_plan::target::ImageRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ledger::{LAG, Ledger, fits};
+use super::ledger::{LAG, Ledger, Past, fits};
 use super::story::Story;
 use super::time::SimClock;
 use super::wish::{Contract, ServiceWish, Wish};
@@ -185,6 +186,12 @@ impl Witness {
         if let Some(broken) = self.foreign_lock(ledger, container, after, "stopped") {
             return Some(broken);
         }
+        if others(container, after).next().is_none() {
+            let broken = super::stay::stopped_first(ledger, || self.memory(), container, after);
+            if broken.is_some() {
+                return broken;
+            }
+        }
         let locks = self.host.snapshot();
         let ours = locks.all_ours(container.app_id, [container.service.as_str()]);
         if ours || self.has_handed_over(ledger, container, after) {
@@ -197,6 +204,12 @@ impl Witness {
             ));
         }
         Some(format!("{} was stopped without its update lock", container.spec.name))
+    }
+
+    /// What the agent has stored.
+    fn memory(&self) -> Option<Memory> {
+        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(disk.load("", "").now_or_never()?.ok()?.memory)
     }
 
     fn foreign_lock(&self, ledger: &Ledger, container: &Container, after: &EngineState, what: &str) -> Option<String> {
@@ -245,10 +258,9 @@ impl Witness {
         if ledger.holds_for(wanted).is_some_and(|long| long > LAG) {
             return Some(format!("image {reference} was removed though the target needs it"));
         }
-        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let stored = disk.load("", "").now_or_never()?.ok()?;
-        for (uuid, trial) in &stored.memory.trials {
-            let fallback = stored.memory.settled.get(uuid).and_then(|settled| ledger.release(&settled.commit));
+        let memory = self.memory()?;
+        for (uuid, trial) in &memory.trials {
+            let fallback = memory.settled.get(uuid).and_then(|settled| ledger.release(&settled.commit));
             // What comes after a service says whether its image is given up first: on trial, or by a target since then.
             let tried = ledger.release(&trial.commit);
             let wanted = ledger.wanted_release(uuid);
@@ -292,14 +304,14 @@ fn started(ledger: &Ledger, container: &Container, after: &EngineState) -> Optio
     for (name, condition) in conditions {
         let Some(dependency) = here.get(name).filter(|dependency| dependency.running) else { continue };
         let of_it = |c: &&Container| c.app_id == container.app_id && c.service == name && fits(c, dependency, after);
-        let met = |c: &Container| {
-            ledger.past(&c.id).is_some_and(|past| match condition {
-                "service_healthy" => past.healthy,
-                "service_completed_successfully" => past.completed,
-                _ => past.started,
-            })
+        let has_met = |past: &Past| match condition {
+            "service_healthy" => past.healthy,
+            "service_completed_successfully" => past.completed,
+            _ => past.started,
         };
-        if !after.containers.iter().filter(of_it).any(met) {
+        let met = |c: &Container| ledger.past(&c.id).is_some_and(has_met);
+        let is_met = after.containers.iter().filter(of_it).any(met);
+        if !is_met && !ledger.was_so(container.app_id, name, &container.commit, has_met) {
             return Some(format!("{} was started before {name} had reached {condition}", container.spec.name));
         }
     }

@@ -65,10 +65,7 @@ pub(super) fn write(connection: &Connection, remember: &Remember) -> rusqlite::R
             execute(connection, END_TRIAL, [app_uuid])?;
             execute(connection, REJECT, params![app_uuid, rejected.commit, rejected.why])?;
         }
-        Remember::ForgetRejected { app_uuid } => {
-            execute(connection, END_TRIAL, [app_uuid])?;
-            execute(connection, FORGIVE, [app_uuid])?;
-        }
+        Remember::ForgetRejected { app_uuid } => execute(connection, FORGIVE, [app_uuid])?,
         _ => return Ok(false),
     }
     Ok(true)
