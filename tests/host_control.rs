@@ -167,14 +167,19 @@ fn a_bus_that_is_away_is_said_and_the_locks_go_back() {
     site.wait_locks(&[]);
 }
 
+/// At once, and in the middle or after it, wherever that is on this machine today: each moment on a device of its own.
 #[test]
 fn killed_anywhere_it_ends_with_the_file_the_mark_and_the_restart() {
+    let moments = [0, 1, 2];
+    std::thread::scope(|scope| moments.map(|moment| scope.spawn(move || killed_around(moment))).map(|one| one.join().unwrap()));
+}
+
+fn killed_around(moment: u64) {
     let Some(mut site) = Site::settled() else { return };
     let mut cuts = 0;
-    for round in 0..12_u64 {
+    for round in (moment..12).step_by(3) {
         let value = (20 + round).to_string();
         site.want(&[("HOST_CONFIG_gpu_mem", &value)]);
-        // At once, in the middle, or after it: wherever that is on this machine today.
         let begin = std::time::Instant::now();
         let written = || site.text("mnt/boot/config.txt").contains(&format!("gpu_mem={value}"));
         while begin.elapsed() < Duration::from_secs(10) && !written() && round % 3 != 0 {

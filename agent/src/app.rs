@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, TcpPlaces};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::logs::{LogLinks, LogStreamer, LogTiming};
-use crate::cloud::provision::{ProvisionLinks, establish};
+use crate::cloud::provision::{Pin, ProvisionLinks, establish};
 use crate::cloud::report::{ReportLinks, ReportSettings, Reporter};
 use crate::cloud::{PollLinks, PollSettings, Poller, TagReporter};
 use crate::diagnose::Diagnosis;
@@ -81,7 +81,7 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>, trial: A
         loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
     }
     let tools = parts::tools(&settings, store.clone(), clock.clone())?;
-    let cloud = parts::cloud(&settings, tools.host.device_info().await, &mut faults);
+    let cloud = parts::cloud(&settings, Pin::stored(&loaded.values), tools.host.device_info().await, &mut faults);
     for fault in &faults {
         log::error!("{}: {}", fault.subject, fault.message);
     }
@@ -199,7 +199,7 @@ fn spawn_loops(
         let provisioner = joining.provisioner(settings, clock.clone());
         let (hurry, view) = (hurry.clone(), wires.cloud_view.clone());
         let links = ProvisionLinks { hurry, joined: joined.clone(), view, shutdown: wires.shutdown.subscribe() };
-        loops.spawn(joining::provision(provisioner, links, wires.anew));
+        loops.spawn(joining::provision(provisioner, links, wires.anew, store.clone()));
     }
     let (arrived, arrivals) = mpsc::channel(QUEUE);
     let uuid = settings.cloud.uuid.clone().unwrap_or_default();

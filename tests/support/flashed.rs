@@ -32,7 +32,7 @@ pub struct Flashed {
 }
 
 impl Flashed {
-    /// config.json gets `more` besides what every image has.
+    /// config.json gets `more` besides what every image has; `null` takes something away.
     pub fn new(more: &Value) -> Flashed {
         let device = Device::simulated();
         let cloud = EmbeddedCloud::start("0000", "nobody's").expect("the embedded cloud starts");
@@ -42,6 +42,7 @@ impl Flashed {
             "bootstrapRetryDelay": 1000, "userId": 3, "country": "NL", "os": { "sshKeys": ["a"] },
         });
         config.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        config.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
         device.write_config(&config);
         std::fs::create_dir(device.path("data")).expect("a data directory");
         Flashed { device, cloud }
@@ -50,7 +51,7 @@ impl Flashed {
     /// A device that was there before this one.
     pub fn list(&self, uuid: &str, key: &str, foreign: bool) {
         let (uuid, key) = (uuid.to_owned(), key.to_owned());
-        self.cloud.list_device(ListedDevice { id: 70, uuid, key, name: None, foreign, registration: Value::Null });
+        self.cloud.list_device(ListedDevice { id: 70, uuid, key, name: None, pinned: None, foreign, registration: Value::Null });
     }
 
     /// What config.json says, if it can be read.
@@ -95,6 +96,11 @@ impl Flashed {
 
     /// Starts the device and pulls its plug. Says whether there was anything to pull: `false` when it had joined before.
     pub fn cut(&mut self, cut: Cut) -> bool {
+        self.cut_before(cut, Flashed::has_joined)
+    }
+
+    /// The same with another end than that it has joined.
+    pub fn cut_before(&mut self, cut: Cut, ended: impl Fn(&Flashed) -> bool) -> bool {
         let plug = Arc::new(Mutex::new(Plug::default()));
         let mut held = plug.lock().expect("nobody else has it yet");
         let files = match cut {
@@ -112,9 +118,7 @@ impl Flashed {
             std::thread::sleep(time);
             plug.lock().expect("whole").pull();
         }
-        wait_for("the plug or the end of provisioning", || {
-            check(self.has_joined() || plug.lock().expect("whole").pulled, "neither")
-        });
+        wait_for("the plug or the end of provisioning", || check(ended(self) || plug.lock().expect("whole").pulled, "neither"));
         self.cloud.look_on(None);
         drop(files);
         let pulled = plug.lock().expect("whole").pulled;
@@ -156,7 +160,8 @@ impl Plug {
 
 fn at_call(plug: Arc<Mutex<Plug>>, nth: usize, at: Moment) -> holdfast::sandbox::cloud::Onlooker {
     Arc::new(move |endpoint, moment| {
-        let of_provisioning = matches!(endpoint, Endpoint::Register | Endpoint::Find | Endpoint::DeviceKey | Endpoint::Name);
+        let of_provisioning =
+            matches!(endpoint, Endpoint::Register | Endpoint::Find | Endpoint::DeviceKey | Endpoint::Name | Endpoint::Release);
         if of_provisioning && moment == at {
             plug.lock().expect("whole").count(nth);
         }

@@ -130,7 +130,7 @@ impl Listener {
 }
 
 /// Answers are written in one piece: waiting for more would only make them late. And a client that vanishes without a word,
-/// as one does whose cable is pulled, gives its place back: while it follows events nothing else would tell.
+/// as one does whose cable is pulled, gives its place back: while it follows a log that says nothing, nothing else would tell.
 fn set_up(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     // What a kernel refuses costs such a place, and no more.

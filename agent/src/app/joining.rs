@@ -6,14 +6,23 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 use super::ended;
-use crate::cloud::provision::{Ended, ProvisionLinks, Provisioner};
+use crate::cloud::provision::{Ended, PIN_DEVICE, ProvisionLinks, Provisioner};
 use crate::cloud::{Arrived, PollLinks, Poller};
+use crate::store::{Change, Store};
 
 /// Provisions. When config.json then speaks of another device or cloud, `anew` hears of it.
-pub(super) async fn provision(provisioner: Provisioner, links: ProvisionLinks, anew: Arc<Notify>) {
+pub(super) async fn provision(provisioner: Provisioner, links: ProvisionLinks, anew: Arc<Notify>, store: Arc<dyn Store>) {
     let shutdown = links.shutdown.clone();
-    if provisioner.run(links).await == Ended::Changed {
-        anew.notify_one();
+    match provisioner.run(links).await {
+        Ended::Changed => anew.notify_one(),
+        Ended::Joined => {
+            // The wish was granted, or cannot be. When this is not stored, the next start pins the device once more.
+            let granted = Change::Value { name: PIN_DEVICE.to_owned(), value: None };
+            if let Err(error) = store.commit(vec![granted]).await {
+                log::warn!("it is not stored that this device has joined: {error}");
+            }
+        }
+        Ended::Stopped => {}
     }
     // A part that ends by itself ends the agent.
     ended(shutdown).await;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::api::Identity;
 use crate::clock::Clock;
 use crate::cloud::logs::LogTransport;
-use crate::cloud::provision::{Description, Need, Provisioner, Registrar};
+use crate::cloud::provision::{Description, Need, Pin, Provisioner, Registrar};
 use crate::cloud::report::os_variant;
 use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
@@ -195,6 +195,7 @@ pub(super) struct CloudLinks {
 /// What it takes to join the cloud.
 pub(super) struct Joining {
     need: Need,
+    pin: Option<Pin>,
     device: Description,
     registrar: Arc<dyn Registrar>,
 }
@@ -203,12 +204,17 @@ impl Joining {
     /// The loop that does it.
     pub fn provisioner(self, settings: &Settings, clock: Arc<dyn Clock>) -> Provisioner {
         let (cloud, file) = (settings.cloud.clone(), settings.config_file());
-        Provisioner::new(self.need, cloud, self.device, file, self.registrar, clock, fastrand::Rng::new())
+        Provisioner::new(self.need, cloud, self.device, file, self.registrar, clock, fastrand::Rng::new()).pinned(self.pin)
     }
 }
 
 /// The cloud's client; `None`, with a fault, when the device cannot speak to one.
-pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<SettingFault>) -> Option<CloudLinks> {
+pub(super) fn cloud(
+    settings: &Settings,
+    pin: Option<Pin>,
+    device: DeviceInfo,
+    faults: &mut Vec<SettingFault>,
+) -> Option<CloudLinks> {
     if settings.cloud.api_endpoint.is_empty() {
         log::info!("config.json names no apiEndpoint: this device is unmanaged");
         return None;
@@ -223,10 +229,11 @@ pub(super) fn cloud(settings: &Settings, device: DeviceInfo, faults: &mut Vec<Se
     });
     let links = client.and_then(|client| {
         let logs = Arc::new(client.log_upload(&settings.cloud)?);
-        let joining = match Need::of(&settings.cloud) {
+        let still_to_pin = settings.cloud.device_id.filter(|_| pin.is_some()).map(Need::Pin);
+        let joining = match Need::of(&settings.cloud).or(still_to_pin) {
             Some(need) => {
                 let registrar = Arc::new(client.registrar(&settings.cloud)?);
-                Some(Joining { need, device: description(&device, variant), registrar })
+                Some(Joining { need, pin, device: description(&device, variant), registrar })
             }
             None => None,
         };

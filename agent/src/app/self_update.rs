@@ -2,7 +2,8 @@
 //! the version that is asked for. What changes the slots is in `slot`; the next start through the launcher acts on it.
 
 mod install;
-#[cfg(all(test, feature = "sandbox"))]
+#[cfg(test)]
+#[cfg(feature = "sandbox")]
 mod tests;
 mod trial;
 

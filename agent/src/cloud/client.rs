@@ -95,10 +95,12 @@ impl Client {
     /// The calls of provisioning (protocol §9), over the same connections.
     ///
     /// # Errors
-    /// When there is no provisioning key, or one that cannot be sent.
+    /// When there is a provisioning key that cannot be sent. Without one everything is asked with the device's own.
     pub fn registrar(&self, cloud: &CloudSettings) -> Result<HttpRegistrar, CloudError> {
-        let missing = || CloudError::Settings("config.json has no apiKey".to_owned());
-        let provisioning = bearer("apiKey", cloud.api_key.as_ref().map(Secret::reveal).ok_or_else(missing)?)?;
+        let provisioning = match &cloud.api_key {
+            Some(key) => bearer("apiKey", key.reveal())?,
+            None => self.authorization.clone(),
+        };
         Ok(HttpRegistrar {
             http: self.http.clone(),
             base: base_url("apiEndpoint", &cloud.api_endpoint)?,

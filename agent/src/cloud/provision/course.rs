@@ -1,7 +1,7 @@
 //! Which step comes next: a state machine without I/O.
 //!
 //! ```text
-//! Keep ─▶ Register ──registered──────────────────────────▶ Name ─▶ Finish ─▶ joined
+//! Keep ─▶ Register ──registered──────────────────────────▶ Name ─▶ Pin ─▶ Finish ─▶ joined
 //!   │         └─taken─▶ FindByOwnKey ──found────────────────▲
 //!   └─────────────────▶      └─not─▶ FindByFleetKey ─found─▶ Install
 //!                                          └─not─┬─refused─────┘
@@ -29,6 +29,8 @@ pub(super) enum Step {
     Install(u64),
     /// Gives the device its first name.
     Name(u64),
+    /// Pins the device to the release it was preloaded with.
+    Pin(u64),
     /// Notes in config.json that the device is registered, and drops the provisioning key.
     Finish(u64),
     /// Makes a new identity.
@@ -68,13 +70,14 @@ pub(super) enum Next {
 pub(super) struct Course {
     need: Need,
     named: bool,
+    pinned: bool,
     useless: u32,
 }
 
 impl Course {
-    /// `named` when a device that was registered just now is to get a name.
-    pub fn new(need: Need, named: bool) -> Course {
-        Course { need, named: named && need == Need::Register, useless: 0 }
+    /// `named` when a device that was registered just now is to get a name, `pinned` when its preload wants to stay.
+    pub fn new(need: Need, named: bool, pinned: bool) -> Course {
+        Course { need, named: named && need == Need::Register, pinned, useless: 0 }
     }
 
     /// Where every attempt begins.
@@ -85,6 +88,7 @@ impl Course {
     /// What follows from the outcome of a step.
     pub fn after(&mut self, step: Step, outcome: Outcome) -> Next {
         match (step, outcome) {
+            (Step::Keep, _) if let Need::Pin(id) = self.need => self.found(id),
             (Step::Keep, _) if self.need == Need::Register => Next::Do(Step::Register),
             (Step::Keep, _) | (Step::Register, Outcome::Taken) => Next::Do(Step::FindByOwnKey),
             (Step::Register | Step::FindByOwnKey, Outcome::Known(id)) => self.found(id),
@@ -92,7 +96,8 @@ impl Course {
             (Step::FindByFleetKey, Outcome::Known(id)) => Next::Do(Step::Install(id)),
             (Step::Install(id), Outcome::Done) => self.found(id),
             (Step::Register | Step::FindByFleetKey | Step::Install(_), _) => self.of_no_use(),
-            (Step::Name(id), _) => Next::Do(Step::Finish(id)),
+            (Step::Name(id), _) if self.pinned => Next::Do(Step::Pin(id)),
+            (Step::Name(id) | Step::Pin(id), _) => Next::Do(Step::Finish(id)),
             (Step::Finish(_), _) => Next::Joined,
             (Step::Renew, _) => Next::Renewed,
         }
@@ -100,7 +105,14 @@ impl Course {
 
     fn found(&mut self, id: u64) -> Next {
         self.useless = 0;
-        Next::Do(if self.named { Step::Name(id) } else { Step::Finish(id) })
+        let step = if self.named {
+            Step::Name(id)
+        } else if self.pinned {
+            Step::Pin(id)
+        } else {
+            Step::Finish(id)
+        };
+        Next::Do(step)
     }
 
     fn of_no_use(&mut self) -> Next {
@@ -126,15 +138,27 @@ mod tests {
 
     #[test]
     fn a_new_device_registers_gets_its_name_and_is_done() {
-        let mut course = Course::new(Need::Register, true);
+        let mut course = Course::new(Need::Register, true, false);
         let (steps, end) = walk(&mut course, &[Outcome::Done, Outcome::Known(7), Outcome::Done, Outcome::Done]);
         assert_eq!(steps, [Step::Keep, Step::Register, Step::Name(7), Step::Finish(7)]);
         assert_eq!(end, Next::Joined);
     }
 
     #[test]
+    fn a_preloaded_device_is_pinned_before_it_has_joined_or_as_soon_as_it_is_known() {
+        let mut course = Course::new(Need::Register, true, true);
+        let outcomes = [Outcome::Done, Outcome::Known(7), Outcome::Done, Outcome::Done, Outcome::Done];
+        let (steps, end) = walk(&mut course, &outcomes);
+        assert_eq!(steps, [Step::Keep, Step::Register, Step::Name(7), Step::Pin(7), Step::Finish(7)]);
+        assert_eq!(end, Next::Joined);
+        let mut course = Course::new(Need::Pin(8), true, true);
+        let (steps, end) = walk(&mut course, &[Outcome::Done; 3]);
+        assert_eq!((steps, end), (vec![Step::Keep, Step::Pin(8), Step::Finish(8)], Next::Joined));
+    }
+
+    #[test]
     fn a_lost_answer_is_found_again_by_the_devices_own_key() {
-        let mut course = Course::new(Need::Register, false);
+        let mut course = Course::new(Need::Register, false, false);
         let (steps, end) = walk(&mut course, &[Outcome::Done, Outcome::Taken, Outcome::Known(7), Outcome::Done]);
         assert_eq!(steps, [Step::Keep, Step::Register, Step::FindByOwnKey, Step::Finish(7)]);
         assert_eq!(end, Next::Joined);
@@ -142,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_device_that_lost_its_key_gets_a_new_one() {
-        let mut course = Course::new(Need::FindId, true);
+        let mut course = Course::new(Need::FindId, true, false);
         let (steps, end) = walk(&mut course, &[Outcome::Done, Outcome::Unknown, Outcome::Known(7), Outcome::Done, Outcome::Done]);
         assert_eq!(
             steps,
@@ -154,12 +178,12 @@ mod tests {
 
     #[test]
     fn an_identity_is_given_up_only_when_the_cloud_says_so_twice() {
-        let mut course = Course::new(Need::Register, false);
+        let mut course = Course::new(Need::Register, false, false);
         let useless = [Outcome::Done, Outcome::Taken, Outcome::Unknown, Outcome::Unknown, Outcome::Done];
         assert_eq!(walk(&mut course, &useless).1, Next::OfNoUse);
         let (steps, end) = walk(&mut course, &useless);
         assert_eq!((*steps.last().unwrap(), end), (Step::Renew, Next::Renewed));
-        let mut course = Course::new(Need::FindId, false);
+        let mut course = Course::new(Need::FindId, false, false);
         let refused = [Outcome::Done, Outcome::Unknown, Outcome::Known(7), Outcome::Refused, Outcome::Done];
         assert_eq!(walk(&mut course, &refused).1, Next::OfNoUse);
         assert_eq!(walk(&mut course, &refused).1, Next::Renewed);
@@ -167,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_known_device_never_gives_its_identity_up() {
-        let mut course = Course::new(Need::DropKey, false);
+        let mut course = Course::new(Need::DropKey, false, false);
         for _ in 0..100 {
             assert_eq!(walk(&mut course, &[Outcome::Done, Outcome::Unknown, Outcome::Unknown]).1, Next::OfNoUse);
         }

@@ -13,10 +13,12 @@ mod course;
 mod identity;
 mod ledger;
 mod need;
+mod pin;
 mod provisioner;
 mod registrar;
 
 pub use identity::establish;
 pub use need::Need;
+pub use pin::{PIN_DEVICE, Pin};
 pub use provisioner::{Description, Ended, ProvisionLinks, Provisioner};
 pub use registrar::{HttpRegistrar, Installed, KeyOf, Registered, Registrar};

@@ -11,6 +11,8 @@ pub enum Need {
     FindId,
     /// It was registered and is known; only the provisioning key is still there.
     DropKey,
+    /// It has joined, under this id; only its preload's wish to be pinned is still there.
+    Pin(u64),
 }
 
 impl Need {
@@ -30,7 +32,7 @@ impl Need {
     /// Whether a new identity is made when the cloud has no use for the present one. Not for a device that is known there:
     /// its history would be lost.
     pub(super) fn renews(self) -> bool {
-        self != Need::DropKey
+        matches!(self, Need::Register | Need::FindId)
     }
 }
 

@@ -9,7 +9,7 @@ use super::course::{Course, Next, Outcome, Step};
 use super::identity::random_uuid;
 use super::ledger::{Ledger, Written};
 use super::registrar::Registration;
-use super::{Installed, KeyOf, Need, Registered, Registrar};
+use super::{Installed, KeyOf, Need, Pin, Registered, Registrar};
 use crate::clock::Clock;
 use crate::cloud::poll::stopped;
 use crate::cloud::{CloudError, CloudView, Provisioning, Retry};
@@ -74,6 +74,7 @@ pub struct Provisioner {
     cloud: Arc<CloudSettings>,
     device: Description,
     need: Need,
+    pin: Option<Pin>,
     registrar: Arc<dyn Registrar>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
@@ -96,12 +97,17 @@ impl Provisioner {
         let retry = Retry::starting_with(first, LONGEST_WAIT.max(first), rng);
         let cloud = Arc::new(cloud);
         let ledger = Ledger::new(file, cloud.clone());
-        Provisioner { cloud, device, need, registrar, ledger, clock, retry, refused: String::new() }
+        Provisioner { cloud, device, need, pin: None, registrar, ledger, clock, retry, refused: String::new() }
+    }
+
+    /// The release the device is to be pinned to before it has joined.
+    pub fn pinned(self, pin: Option<Pin>) -> Provisioner {
+        Provisioner { pin, ..self }
     }
 
     /// Provisions until the device has joined, its identity changed, or the shutdown fires.
     pub async fn run(mut self, mut links: ProvisionLinks) -> Ended {
-        let mut course = Course::new(self.need, self.cloud.initial_device_name.is_some());
+        let mut course = Course::new(self.need, self.cloud.initial_device_name.is_some(), self.pin.is_some());
         log::info!("{}", self.doing());
         loop {
             self.show(&links.view, None, None);
@@ -114,7 +120,7 @@ impl Provisioner {
                 Ok(ended) => return self.end(ended, &links),
                 Err(error) => error,
             };
-            if self.need == Need::DropKey {
+            if self.need == Need::DropKey && self.pin.is_none() {
                 // The cloud knows this device already: it need not wait for the key to be dropped.
                 links.joined.send_replace(true);
             }
@@ -130,6 +136,7 @@ impl Provisioner {
 
     fn end(&self, ended: Ended, links: &ProvisionLinks) -> Ended {
         match ended {
+            Ended::Joined if matches!(self.need, Need::Pin(_)) => {}
             Ended::Joined => log::info!("joined {}: the provisioning key is gone from config.json", self.cloud.api_endpoint),
             _ => log::warn!("config.json speaks of another identity or cloud than at the start: the agent begins anew with it"),
         }
@@ -179,6 +186,7 @@ impl Provisioner {
                 }
             },
             Step::Name(id) => self.name(id).await?,
+            Step::Pin(id) => self.pin_to_release(id).await?,
         };
         Ok(Some(outcome))
     }
@@ -198,6 +206,22 @@ impl Provisioner {
             | Err(error @ CloudError::Unauthorised { .. }) => log::warn!("the device is not named {name:?}: {error}"),
             other => other?,
         }
+        Ok(Outcome::Done)
+    }
+
+    /// A release that the cloud does not have, or does not let the device have, is no reason to stay out.
+    async fn pin_to_release(&self, id: u64) -> Result<Outcome, Trouble> {
+        let Some(pin) = &self.pin else { return Ok(Outcome::Done) };
+        let why = match self.registrar.pin(id, pin).await {
+            Ok(true) => {
+                log::info!("the device is pinned to release {}, as its preload asks", pin.commit);
+                return Ok(Outcome::Done);
+            }
+            Ok(false) => "the cloud knows no such release of that fleet".to_owned(),
+            Err(error @ CloudError::Status { status: 400 | 404 | 409 | 422, .. }) => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        log::warn!("the device is not pinned to release {}, it follows its fleet: {why}; pin it in the cloud", pin.commit);
         Ok(Outcome::Done)
     }
 
@@ -227,6 +251,7 @@ impl Provisioner {
             Need::Register => "registering with",
             Need::FindId => "asking for this device's id at",
             Need::DropKey => "exchanging the provisioning key at",
+            Need::Pin(_) => "pinning this device to its preloaded release at",
         };
         format!("{what} {}", self.cloud.api_endpoint)
     }

@@ -7,6 +7,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Pin;
 use crate::cloud::body::read_text;
 use crate::cloud::call::{Timeouts, below, head, refusal};
 use crate::cloud::{CloudError, SUPERVISOR_COMPATIBLE_VERSION};
@@ -60,6 +61,9 @@ pub trait Registrar: Send + Sync {
 
     /// Names a device, with its own key.
     async fn name(&self, id: u64, name: &str) -> Result<(), CloudError>;
+
+    /// Pins a device to a release, with its own key; `false` when there is no such release.
+    async fn pin(&self, id: u64, pin: &Pin) -> Result<bool, CloudError>;
 }
 
 /// The calls over HTTP; [`Client::registrar`](crate::cloud::Client::registrar) makes it.
@@ -84,6 +88,25 @@ impl HttpRegistrar {
         Ok((head(self.timeouts, request, &call).await?, call))
     }
 
+    /// The id of the first row of a table that passes a filter.
+    async fn first(&self, table: &str, filter: &str, key: KeyOf) -> Result<Option<u64>, CloudError> {
+        let mut url = below(&self.base, &["v7", table])?;
+        url.set_query(Some(&format!("$select=id&$filter={filter}")));
+        let (response, call) = self.call(Method::GET, url, key, None).await?;
+        if !response.status().is_success() {
+            return Err(refusal(response, call, if key == KeyOf::Device { REFUSED_OWN } else { REFUSED }).await);
+        }
+        let rows: Rows = self.read(response, &call).await?;
+        Ok(rows.d.first().map(|row| row.id))
+    }
+
+    /// Changes the device's row, with its own key.
+    async fn change(&self, id: u64, body: Value) -> Result<(), CloudError> {
+        let url = below(&self.base, &["v7", &format!("device({id})")])?;
+        let (response, call) = self.call(Method::PATCH, url, KeyOf::Device, Some(&body)).await?;
+        if response.status().is_success() { Ok(()) } else { Err(refusal(response, call, REFUSED_OWN).await) }
+    }
+
     async fn read<T: serde::de::DeserializeOwned>(&self, response: Response, call: &str) -> Result<T, CloudError> {
         let total = self.timeouts.body_total.min(Duration::from_secs(120));
         let limits = Limits { size_bytes: ANSWER_LIMIT_BYTES, idle: self.timeouts.body_idle, total };
@@ -91,6 +114,16 @@ impl HttpRegistrar {
         let refused = |error| CloudError::NotATarget(format!("{call}: not what was asked for ({error}): {}", shorten(&text)));
         serde_json::from_str(&text).map_err(refused)
     }
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    d: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    id: u64,
 }
 
 #[async_trait::async_trait]
@@ -117,25 +150,10 @@ impl Registrar for HttpRegistrar {
     }
 
     async fn find(&self, key: KeyOf) -> Result<Option<u64>, CloudError> {
-        #[derive(Deserialize)]
-        struct Rows {
-            d: Vec<Row>,
-        }
-        #[derive(Deserialize)]
-        struct Row {
-            id: u64,
-        }
-        let mut url = below(&self.base, &["v7", "device"])?;
-        url.set_query(Some(&format!("$select=id&$filter=uuid eq '{}'", self.uuid)));
-        let (response, call) = self.call(Method::GET, url, key, None).await?;
-        match response.status() {
-            status if status.is_success() => {
-                let rows: Rows = self.read(response, &call).await?;
-                Ok(rows.d.first().map(|row| row.id))
-            }
+        match self.first("device", &format!("uuid eq '{}'", self.uuid), key).await {
             // A key that belongs to nobody sees no device.
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if key == KeyOf::Device => Ok(None),
-            _ => Err(refusal(response, call, REFUSED).await),
+            Err(CloudError::Unauthorised { .. } | CloudError::Status { status: 403, .. }) if key == KeyOf::Device => Ok(None),
+            other => other,
         }
     }
 
@@ -154,9 +172,15 @@ impl Registrar for HttpRegistrar {
     }
 
     async fn name(&self, id: u64, name: &str) -> Result<(), CloudError> {
-        let url = below(&self.base, &["v7", &format!("device({id})")])?;
-        let (response, call) = self.call(Method::PATCH, url, KeyOf::Device, Some(&json!({ "device_name": name }))).await?;
-        if response.status().is_success() { Ok(()) } else { Err(refusal(response, call, REFUSED_OWN).await) }
+        self.change(id, json!({ "device_name": name })).await
+    }
+
+    async fn pin(&self, id: u64, pin: &Pin) -> Result<bool, CloudError> {
+        // In this language a quote within a text is written twice.
+        let commit = pin.commit.replace('\'', "''");
+        let filter = format!("belongs_to__application eq {} and commit eq '{commit}' and status eq 'success'", pin.app);
+        let Some(release) = self.first("release", &filter, KeyOf::Device).await? else { return Ok(false) };
+        self.change(id, json!({ "is_pinned_on__release": release })).await.map(|()| true)
     }
 }
 

@@ -26,8 +26,10 @@ pub enum Endpoint {
     Find,
     /// A device is given its key.
     DeviceKey,
-    /// A device is named.
+    /// A device is named or pinned.
     Name,
+    /// A release is looked for by its commit.
+    Release,
     /// `GET /ping` and everything else.
     Other,
 }

@@ -20,6 +20,8 @@ pub struct ListedDevice {
     pub key: String,
     /// Its name, once it was given one.
     pub name: Option<String>,
+    /// The release it is pinned to.
+    pub pinned: Option<u64>,
     /// Whether it belongs to somebody else: the provisioning key does not see it.
     pub foreign: bool,
     /// What it registered with; `null` for one that was there before.
@@ -34,6 +36,8 @@ pub(super) struct Devices {
     /// The target's entry for every listed device.
     pub(super) entry: Value,
     pub(super) listed: Vec<ListedDevice>,
+    /// Releases that are done, by fleet and commit; each one's id is its place in the list.
+    pub(super) releases: Vec<(u64, String)>,
 }
 
 impl Devices {
@@ -54,7 +58,7 @@ impl Devices {
         }
         let id = self.listed.iter().map(|device| device.id).max().unwrap_or(0) + 1;
         let answer = json!({ "id": id, "uuid": uuid, "api_key": key });
-        self.listed.push(ListedDevice { id, uuid, key, name: None, foreign: false, registration: body.clone() });
+        self.listed.push(ListedDevice { id, uuid, key, name: None, pinned: None, foreign: false, registration: body.clone() });
         (StatusCode::CREATED, answer)
     }
 
@@ -69,12 +73,23 @@ impl Devices {
     }
 }
 
+/// The rows of releases that pass the filter a device asks with.
+fn releases(devices: &Devices, query: &str) -> Value {
+    let asked = |app: u64, commit: &str| {
+        let filter = format!("belongs_to__application eq {app} and commit eq '{commit}' and status eq 'success'");
+        query.contains(&filter.replace(' ', "%20").replace('\'', "%27"))
+    };
+    let found = devices.releases.iter().enumerate().filter(|(_, (app, commit))| asked(*app, commit));
+    found.map(|(id, _)| json!({ "id": id })).collect()
+}
+
 /// The endpoints of provisioning.
 pub(super) fn endpoint_of(method: &Method, path: &[&str]) -> Option<Endpoint> {
     match (method, path) {
         (&Method::POST, ["device", "register"]) => Some(Endpoint::Register),
         (&Method::GET, ["v7", "device"]) => Some(Endpoint::Find),
         (&Method::POST, ["api-key", "device", _, "device-key"]) => Some(Endpoint::DeviceKey),
+        (&Method::GET, ["v7", "release"]) => Some(Endpoint::Release),
         (&Method::PATCH, ["v7", device]) if device.starts_with("device(") => Some(Endpoint::Name),
         _ => None,
     }
@@ -100,6 +115,9 @@ pub(super) async fn answer(shared: &Shared, endpoint: Endpoint, request: Request
             let uuid = query.split("%27").nth(1).unwrap_or_default();
             devices.visible(&key, uuid).map_or_else(unauthorised, |rows| listener::json(StatusCode::OK, &json!({ "d": rows })))
         }
+        Endpoint::Release if devices.by_key(&key).is_some() => {
+            listener::json(StatusCode::OK, &json!({ "d": releases(devices, &query) }))
+        }
         Endpoint::DeviceKey if by_fleet => {
             let id = path.split('/').nth(3).and_then(|id| id.parse::<u64>().ok());
             let device = devices.listed.iter_mut().find(|device| Some(device.id) == id && !device.foreign);
@@ -113,7 +131,10 @@ pub(super) async fn answer(shared: &Shared, endpoint: Endpoint, request: Request
         }
         Endpoint::Name => match devices.listed.iter_mut().find(|device| device.key == key) {
             Some(device) => {
-                device.name = body["device_name"].as_str().map(str::to_owned);
+                if let Some(name) = body["device_name"].as_str() {
+                    device.name = Some(name.to_owned());
+                }
+                device.pinned = body["is_pinned_on__release"].as_u64().or(device.pinned);
                 text(StatusCode::OK, "OK")
             }
             None => unauthorised(),

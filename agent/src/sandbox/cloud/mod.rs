@@ -137,6 +137,13 @@ impl EmbeddedCloud {
         state.devices.entry = entry;
     }
 
+    /// Has a release that a device may be pinned to; its id.
+    pub fn have_release(&self, app: u64, commit: &str) -> u64 {
+        let releases = &mut self.shared.state().devices.releases;
+        releases.push((app, commit.to_owned()));
+        releases.len() as u64 - 1
+    }
+
     /// Puts a device on the list that was registered before.
     pub fn list_device(&self, device: ListedDevice) {
         self.shared.state().devices.listed.push(device);

@@ -77,7 +77,7 @@ fn endpoint_of(request: &Request<Incoming>) -> Endpoint {
 async fn route(shared: &Shared, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     match endpoint {
-        Endpoint::Register | Endpoint::Find | Endpoint::DeviceKey | Endpoint::Name => {
+        Endpoint::Register | Endpoint::Find | Endpoint::DeviceKey | Endpoint::Name | Endpoint::Release => {
             return devices::answer(shared, endpoint, request).await;
         }
         Endpoint::Token if token_allowed(shared, &request) => {

@@ -19,6 +19,8 @@ struct Books {
     foreign: Vec<String>,
     /// Names given.
     names: Vec<(u64, String)>,
+    /// Devices that were pinned, and to which release.
+    pinned: Vec<(u64, Pin)>,
     /// Errors for the next calls; `None` lets one through.
     errors: VecDeque<Option<CloudError>>,
     /// When each call was made, and which.
@@ -77,6 +79,12 @@ impl Registrar for BookCloud {
         self.called("name")?.names.push((id, name.to_owned()));
         Ok(())
     }
+
+    async fn pin(&self, id: u64, pin: &Pin) -> Result<bool, CloudError> {
+        let mut books = self.called("pin")?;
+        books.pinned.push((id, pin.clone()));
+        Ok(pin.commit != "unknown")
+    }
 }
 
 fn busy(retry_after_s: Option<u64>) -> CloudError {
@@ -99,6 +107,7 @@ struct Bench {
     begin: Instant,
     hurry: Arc<Notify>,
     joined: watch::Sender<bool>,
+    pin: Option<Pin>,
     view: watch::Sender<CloudView>,
     shutdown: watch::Sender<bool>,
 }
@@ -118,6 +127,7 @@ impl Bench {
             begin,
             hurry: Arc::default(),
             joined: watch::Sender::new(false),
+            pin: None,
             view: watch::Sender::default(),
             shutdown: watch::Sender::new(false),
         }
@@ -139,9 +149,10 @@ impl Bench {
         let cloud = self.file().cloud();
         let device = Description { device_type: cloud.device_type.clone(), ..Description::default() };
         let clock = Arc::new(PausedClock(self.begin));
-        let need = Need::of(&cloud).unwrap();
+        let need = Need::of(&cloud).or(cloud.device_id.map(Need::Pin)).unwrap();
         let rng = fastrand::Rng::with_seed(1);
-        let provisioner = Provisioner::new(need, cloud, device, self.file(), self.cloud.clone(), clock, rng);
+        let provisioner =
+            Provisioner::new(need, cloud, device, self.file(), self.cloud.clone(), clock, rng).pinned(self.pin.clone());
         let links = ProvisionLinks {
             hurry: self.hurry.clone(),
             joined: self.joined.clone(),
@@ -165,6 +176,44 @@ async fn a_device_registers_gets_its_name_and_drops_the_key() {
     assert_eq!(bench.books().names, [(1, "hall".to_owned())]);
     assert_eq!(bench.calls(), ["register", "name"]);
     assert!(*bench.joined.borrow() && bench.view.borrow().provisioning.is_none());
+}
+
+/// A device that was polled for meanwhile would follow its fleet away from what it was preloaded with.
+#[tokio::test(start_paused = true)]
+async fn a_preloaded_device_has_not_joined_before_it_is_pinned() {
+    let known = r#","deviceId":9,"registered_at":1700000000"#;
+    for (more, devices) in [("", vec![]), (known, vec![(OURS.to_owned(), 9, "k".to_owned())])] {
+        let mut bench = Bench::new(more);
+        let pin = Pin { app: 5, commit: "c0ffee".into() };
+        bench.pin = Some(pin.clone());
+        let id = devices.first().map_or(1, |device| device.1);
+        bench.books().devices = devices;
+        bench.books().errors = [None, Some(busy(None)), Some(busy(None))].into();
+        let mut view = bench.view.subscribe();
+        let running = bench.start();
+        let failed = view.wait_for(|view| view.provisioning.as_ref().is_some_and(|p| p.failures == 2));
+        drop(failed.await.unwrap());
+        assert!(!*bench.joined.borrow());
+        assert_eq!(running.await.unwrap(), Ended::Joined);
+        assert!(*bench.joined.borrow());
+        assert_eq!(bench.books().pinned, [(id, pin)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joined_device_is_pinned_and_a_release_that_is_not_there_keeps_nobody_out() {
+    let mut bench = Bench::new("");
+    assert_eq!(bench.run().await, Ended::Joined);
+    let before = std::fs::read(bench.folder.path().join("config.json")).unwrap();
+    let refused = |status| CloudError::Status { call: "PATCH x".into(), status, message: String::new(), retry_after: None };
+    for (commit, error) in [("c0ffee", None), ("unknown", None), ("c0ffee", Some(refused(400)))] {
+        bench.pin = Some(Pin { app: 5, commit: commit.into() });
+        bench.books().calls.clear();
+        bench.books().errors = [error].into();
+        assert_eq!(bench.run().await, Ended::Joined);
+        assert_eq!(bench.calls(), ["pin"]);
+        assert_eq!(std::fs::read(bench.folder.path().join("config.json")).unwrap(), before, "nothing else changes");
+    }
 }
 
 #[tokio::test(start_paused = true)]

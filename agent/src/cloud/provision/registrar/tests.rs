@@ -124,3 +124,25 @@ async fn a_device_is_named_with_its_own_key() {
     assert!(request.starts_with("PATCH /base/v7/device(7) HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("Bearer devicekey\r\n") && request.ends_with(r#"{"device_name":"hall"}"#), "{request}");
 }
+
+#[tokio::test]
+async fn a_device_is_pinned_to_a_release_that_is_there() {
+    let (registrar, server) = at(vec![
+        Canned::new("200 OK", r#"{"d":[{"id":70}]}"#),
+        Canned::new("200 OK", "OK"),
+        Canned::new("200 OK", r#"{"d":[]}"#),
+        Canned::new("401 Unauthorized", ""),
+    ])
+    .await;
+    let pin = |commit: &str| Pin { app: 5, commit: commit.to_owned() };
+    assert_eq!(registrar.pin(7, &pin("c0ffee")).await, Ok(true));
+    assert_eq!(registrar.pin(7, &pin("o'")).await, Ok(false));
+    assert!(registrar.pin(7, &pin("c0ffee")).await.is_err());
+    let requests = server.requests();
+    let query = "GET /base/v7/release?$select=id&$filter=belongs_to__application%20eq%205%20and%20commit%20eq%20%27c0ffee%27\
+                 %20and%20status%20eq%20%27success%27 HTTP/1.1\r\n";
+    assert!(requests[0].starts_with(query) && requests[0].contains("Bearer devicekey\r\n"), "{}", requests[0]);
+    assert!(requests[1].starts_with("PATCH /base/v7/device(7) HTTP/1.1\r\n"), "{}", requests[1]);
+    assert!(requests[1].ends_with(r#"{"is_pinned_on__release":70}"#), "{}", requests[1]);
+    assert!(requests[2].contains("eq%20%27o%27%27%27%20and"), "{}", requests[2]);
+}
