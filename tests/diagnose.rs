@@ -215,11 +215,16 @@ fn without_a_network_and_on_a_full_disk() {
     }
     let (device, _cloud) = settled();
     let through = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).chain([binary()]).collect() };
-    let away = Device::simulated().running(through(&["unshare", "--net"]));
+    let mut away = Device::simulated().running(through(&["unshare", "--net"]));
+    let root = away.path("root");
+    on_root(&root, "etc/resolv.conf", "nameserver 10.0.0.1\n", 0o644);
+    away.set("HOLDFAST_HOST_ROOT", root.to_str().unwrap());
     away.write_config(&json!({ "apiEndpoint": "https://api.example.com", "uuid": away.uuid, "deviceApiKey": KEY }));
     let report = Report::of(&away, &[]);
     report.says("cloud", "failed", "cannot be reached");
     report.says("dns", "failed", "api.example.com");
+    report.says("name-servers", "failed", "10.0.0.1: ");
+    report.says("ping", "skipped", "");
     report.says("cloud-certificate", "failed", "cannot be greeted");
     report.says("network", "failed", "no address");
     report.says("registry", "warning", "registry2.example.com");

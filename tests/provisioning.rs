@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "provisioning/preload.rs"]
+mod preload;
 mod support;
 
 use std::time::Duration;
@@ -304,110 +306,4 @@ fn a_device_that_has_joined_gets_its_target() {
         let running = flashed.device.running_services();
         check(running == ["main"], format!("{running:?}"))
     });
-}
-
-/// A device whose preload wants to stay at its release; the release.
-fn preloaded(more: &Value) -> (Flashed, support::App, support::Release) {
-    let mut flashed = Flashed::new(more);
-    flashed.device.set("HOLDFAST_HOST_ROOT", &flashed.device.path("root").display().to_string());
-    let app = support::App::new();
-    let image = format!("registry.example.com/v2/{:032x}@sha256:{:064x}", 1, 1);
-    let release = support::Release::new("first").service("main", support::Service::new(&image));
-    let entry = device_target(&[(&app, &release)], &[]);
-    std::fs::create_dir_all(flashed.device.path("root/mnt/data")).unwrap();
-    let preload = json!({ "config": entry["config"], "apps": entry["apps"], "pinDevice": true });
-    std::fs::write(flashed.device.path("root/mnt/data/apps.json"), preload.to_string()).unwrap();
-    flashed.cloud.accept_devices(support::FLEET_KEY, entry);
-    (flashed, app, release)
-}
-
-/// Where the first request of this kind stands among all there were.
-fn first_of(flashed: &Flashed, method: &str, of_path: &str) -> Option<usize> {
-    flashed.cloud.requests().iter().position(|seen| seen.method == method && seen.path.contains(of_path))
-}
-
-#[test]
-fn a_preloaded_device_is_pinned_before_it_polls_wherever_it_is_cut_off() {
-    let known = json!({ "uuid": UUID, "deviceApiKey": "known", "deviceId": 70, "registered_at": 1700000000, "apiKey": null });
-    // One that has joined already only asks for the release and pins itself.
-    for (more, least) in [(Value::Null, 3), (known, 2)] {
-        let mut calls = 0;
-        for at in [Moment::Arrived, Moment::Decided] {
-            for nth in 0.. {
-                let (mut flashed, app, release) = preloaded(&more);
-                flashed.cloud.have_release(app.id, "another");
-                let id = flashed.cloud.have_release(app.id, &release.commit);
-                if more.is_object() {
-                    flashed.list(UUID, "known", false);
-                }
-                let cut = flashed.cut_before(Cut::Call(nth, at), |flashed| first_of(flashed, "GET", "/device/v3/").is_some());
-                flashed.device.start();
-                assert_eq!(flashed.wait_joined().pinned, Some(id), "at call {nth}, {at:?}");
-                assert!(first_of(&flashed, "PATCH", "/v7/device(") < first_of(&flashed, "GET", "/device/v3/"), "pinned first");
-                if !cut {
-                    break;
-                }
-                calls += 1;
-            }
-        }
-        assert!(calls >= 2 * least, "{calls}");
-    }
-}
-
-#[test]
-fn a_cloud_in_trouble_is_asked_again_and_one_without_the_release_keeps_nobody_out() {
-    let (mut flashed, app, release) = preloaded(&Value::Null);
-    let id = flashed.cloud.have_release(app.id, &release.commit);
-    let failure = Some(Failure::Status(503));
-    let only = Some(Endpoint::Release);
-    flashed.cloud.set_behaviour(Behaviour { failure, only, times: Some(3), ..Behaviour::default() });
-    flashed.device.start();
-    assert_eq!(flashed.wait_joined().pinned, Some(id));
-    // Once is enough: somebody may pin it elsewhere since, in the cloud.
-    wait_for("the wish to be forgotten", || {
-        let left = support::stored(&flashed.device, "SELECT value FROM value WHERE name = 'pinDevice'");
-        check(left.is_empty(), format!("{left:?}"))
-    });
-    let pins = |flashed: &Flashed| flashed.cloud.requests().iter().filter(|seen| seen.path.contains("/v7/device(")).count();
-    let before = pins(&flashed);
-    flashed.device.kill();
-    flashed.device.start();
-    flashed.device.wait_status(&["\"last_poll\":{"]);
-    assert_eq!(pins(&flashed), before);
-
-    let (mut flashed, ..) = preloaded(&Value::Null);
-    flashed.device.start();
-    assert_eq!(flashed.wait_joined().pinned, None);
-    assert!(flashed.device.log().contains("it follows its fleet: the cloud knows no such release"));
-}
-
-#[test]
-fn a_flashed_device_runs_its_preload_before_it_has_joined() {
-    let mut flashed = Flashed::new(&Value::Null);
-    flashed.cloud.set_behaviour(Behaviour::failing(Failure::Status(503)));
-    flashed.device.set("HOLDFAST_HOST_ROOT", &flashed.device.path("root").display().to_string());
-    let app = support::App::new();
-    let image = format!("registry.example.com/v2/{:032x}@sha256:{:064x}", 1, 1);
-    let release = support::Release::new("first").service("main", support::Service::new(&image));
-    let entry = device_target(&[(&app, &release)], &[]);
-    std::fs::create_dir_all(flashed.device.path("root/mnt/data")).unwrap();
-    let preload = json!({ "config": entry["config"], "apps": entry["apps"] });
-    std::fs::write(flashed.device.path("root/mnt/data/apps.json"), preload.to_string()).unwrap();
-    let runs = |flashed: &Flashed| {
-        wait_for("the service to run", || {
-            let running = flashed.device.running_services();
-            check(running == ["main"], format!("{running:?}"))
-        });
-    };
-    flashed.device.start();
-    runs(&flashed);
-    let uuid = flashed.config().unwrap()["uuid"].clone();
-    flashed.device.kill();
-    flashed.device.start();
-    runs(&flashed);
-    assert_eq!(flashed.config().unwrap()["uuid"], uuid, "the preloaded target is stored for this uuid");
-    flashed.cloud.accept_devices(support::FLEET_KEY, entry);
-    flashed.cloud.set_behaviour(Behaviour::default());
-    assert_eq!(flashed.wait_joined().uuid, uuid);
-    runs(&flashed);
 }

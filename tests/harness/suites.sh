@@ -2,17 +2,27 @@
 
 PASSED=0 FAILED=0 SKIPPED=0 SKIPPED_ENGINE=0
 SUITE_LIMIT_SECONDS=${SUITE_LIMIT_SECONDS:-900}
+BUILD_LIMIT_SECONDS=${BUILD_LIMIT_SECONDS:-1800}
 SUITE_PID=
+
+# suite_cargo SECONDS LOG arguments…: in the background, so that an interrupt is handled at once; `timeout` takes its
+# children along.
+suite_cargo() {
+  local code=0
+  timeout --kill-after=10 "$1" cargo test "${@:3}" >"$2" 2>&1 &
+  SUITE_PID=$!
+  wait "$SUITE_PID" || code=$?
+  SUITE_PID=
+  return "$code"
+}
 
 # suite NAME cargo-arguments…: one line when it went well, the failures in full when not.
 suite() {
   local name=$1 log="$LOGS/$1.log" code=0 start=$SECONDS passed failed skipped
   shift
-  # In the background, so that an interrupt is handled at once; `timeout` takes its children along.
-  timeout --kill-after=10 "$SUITE_LIMIT_SECONDS" cargo test "$@" >"$log" 2>&1 &
-  SUITE_PID=$!
-  wait "$SUITE_PID" || code=$?
-  SUITE_PID=
+  # What is built for this suite alone takes none of its time; what goes wrong with it is said again by the run.
+  case " $* " in *" --profile "*) suite_cargo "$BUILD_LIMIT_SECONDS" "$log" "$@" --no-run || true ;; esac
+  suite_cargo "$SUITE_LIMIT_SECONDS" "$log" "$@" || code=$?
   read -r passed failed skipped < <(suite_counts "$log")
   # A suite that ended badly without saying so (does not compile, crashed, ran out of time) is one failure.
   [ "$code" = 0 ] || [ "$failed" -gt 0 ] || failed=1

@@ -7,8 +7,10 @@ mod containers;
 mod database;
 mod locks;
 mod machine;
+mod name_servers;
 mod network;
 mod permissions;
+mod programs;
 mod storage;
 mod system;
 mod tls;
@@ -28,7 +30,7 @@ pub(super) type Working = Pin<Box<dyn Future<Output = Judgement> + Send>>;
 pub(super) type Check = (&'static str, fn(Arc<Scene>) -> Working);
 
 /// Every check, in the order in which they are shown: the agent and its data, the device, the containers, the network.
-pub(super) static ALL: [Check; 29] = [
+pub(super) static ALL: [Check; 32] = [
     ("agent", |scene| Box::pin(async move { agent::answers(&scene).await })),
     ("settings", |scene| aside(scene, agent::settings)),
     ("database", |scene| aside(scene, database::database)),
@@ -49,12 +51,15 @@ pub(super) static ALL: [Check; 29] = [
     ("os-rollback", |scene| aside(scene, system::rollback)),
     ("clock", |scene| Box::pin(async move { clock::clock(&scene).await })),
     ("engine", |scene| Box::pin(async move { containers::engine(&scene).await })),
+    ("engine-restarts", |scene| aside(scene, programs::engine_restarts)),
     ("supervisor", |scene| Box::pin(async move { containers::supervisor(&scene).await })),
     ("container-restarts", |scene| Box::pin(async move { containers::restarts(&scene).await })),
     ("container-health", |scene| Box::pin(async move { containers::health(&scene).await })),
     ("network", |scene| Box::pin(async move { network::addresses(&scene).await })),
     ("wifi", |scene| aside(scene, network::wifi)),
     ("dns", |scene| Box::pin(async move { network::dns(&scene).await })),
+    ("name-servers", |scene| aside(scene, name_servers::name_servers)),
+    ("ping", |scene| aside(scene, programs::ping)),
     ("cloud", |scene| Box::pin(async move { network::cloud(&scene).await })),
     ("cloud-certificate", |scene| aside(scene, tls::certificate)),
     ("registry", |scene| Box::pin(async move { network::registry(&scene).await })),
