@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Container, Engine, PATIENCE, Release, Role, Service, Site, binary, check, ids, pss_mib, request, wait_for};
+use support::{Container, Engine, PATIENCE, Release, Role, Service, Site, binary, check, ids, own_mib, request, wait_for};
 
 /// `db` mounts the volume, `job` too and is never started again by anybody once it has ended, `web` has nothing to do with it.
 fn release(name: &str, image: &str) -> Release {
@@ -234,7 +234,7 @@ fn a_large_volume_passes_through_little_memory() {
     let Some(engine) = Engine::shared() else { return };
     let (site, first, before) = settled(&engine);
     shell(&engine, &before[0].id, "cat /dev/urandom | head -c 150000000 > /data/large");
-    let idle = pss_mib(site.device.pid());
+    let idle = own_mib(site.device.pid());
     let (file, volume) = (archive(&site, "data.tar.gz"), site.app.volume("data"));
     let watch = |arguments: &[&str]| {
         let mut command = Command::new(binary());
@@ -245,7 +245,7 @@ fn a_large_volume_passes_through_little_memory() {
             if let Some(status) = client.try_wait().unwrap() {
                 break status;
             }
-            agent = agent.max(pss_mib(site.device.pid()));
+            agent = agent.max(own_mib(site.device.pid()));
             if let Ok(rollup) = std::fs::read_to_string(format!("/proc/{}/status", client.id())) {
                 let line = rollup.lines().find(|line| line.starts_with("VmHWM:"));
                 let peak = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-# The agent as a device gets it, for other processors: built beside the suites that do not need it, at low priority.
+# The agent as a device gets it, for other processors: built beside the suites that do not need it, at lower priority.
 
 ARCH_PID= NO_ARCH=
 
@@ -8,7 +8,7 @@ arch_start() {
   if [ -n "${HOLDFAST_TEST_ALL:-}" ] || [ "${CI:-}" = true ]; then targets+=(armv7-unknown-linux-musleabihf); fi
   if [ -n "${HOLDFAST_TEST_ALL:-}" ]; then targets+=(x86_64-unknown-linux-musl); fi
   # `timeout` takes its children along when this run ends early.
-  timeout --kill-after=10 "${ARCH_LIMIT_SECONDS:-2400}" nice -n 19 cross/build "${targets[@]}" >"$LOGS/arch.log" 2>&1 &
+  timeout --kill-after=10 "${ARCH_LIMIT_SECONDS:-2400}" nice -n 5 cross/build "${targets[@]}" >"$LOGS/arch.log" 2>&1 &
   ARCH_PID=$!
   ARCH_START=$SECONDS
 }
