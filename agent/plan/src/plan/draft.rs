@@ -289,3 +289,6 @@ impl<'a> Draft<'a> {
         (self.plan, self.findings)
     }
 }
+
+#[cfg(test)]
+mod tests;

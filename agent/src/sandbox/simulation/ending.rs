@@ -61,9 +61,6 @@ async fn settles(device: &mut Device) -> bool {
         sleep(Duration::from_secs(5)).await;
         device.look_after().await;
         device.obey().await;
-        if device.witness.ledger().broken.is_some() {
-            return false;
-        }
         let now = device.witness.ledger().acts;
         if now != acts || !device.view().is_some_and(|view| at_rest(device, &view)) {
             (acts, since) = (now, Instant::now());
@@ -72,12 +69,7 @@ async fn settles(device: &mut Device) -> bool {
             return true;
         }
     }
-    let view = device.view().unwrap_or_default();
-    let steps: Vec<String> = view.plan.steps.iter().map(|step| format!("{} ({})", step.key(), step.why)).collect();
-    let waiting: Vec<String> = view.plan.waiting.iter().map(|wait| format!("{}: {}", wait.app, wait.reason)).collect();
-    let doing: Vec<String> = view.doing.iter().map(|doing| doing.step.key()).collect();
-    let state = format!("steps {steps:?}, running {doing:?}, waits {waiting:?}, faults {:?}", view.faults);
-    device.witness.ledger().accuse(format!("not settled {} s after all trouble ended: {state}", LIMIT.as_secs()));
+    device.witness.verdict.accuse(format!("not settled {} s after all trouble ended: {}", LIMIT.as_secs(), device.doing()));
     false
 }
 
@@ -122,7 +114,7 @@ async fn check(device: &Device) {
     end.nothing_else();
     for broken in end.broken {
         device.tell(|| format!("BROKEN: {broken}"));
-        device.witness.ledger().accuse(format!("at the end: {broken}"));
+        device.witness.verdict.accuse(format!("at the end: {broken}"));
     }
 }
 
@@ -342,7 +334,7 @@ async fn stays(device: &mut Device) {
         if before != after && !has_hopeless(device) && !departures {
             let who = if again { "an agent that started anew" } else { "the agent" };
             let what = format!("{} change(s), {} write(s)", after.0 - before.0, after.1 - before.1);
-            device.witness.ledger().accuse(format!("{who} did something with nothing to do: {what}"));
+            device.witness.verdict.accuse(format!("{who} did something with nothing to do: {what}"));
         }
     }
 }

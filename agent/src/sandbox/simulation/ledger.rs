@@ -56,8 +56,6 @@ pub(super) struct Ledger {
     pub acts: u64,
     /// The agent crashes with the change that makes this zero.
     pub crash_in: Option<u32>,
-    /// The first rule that was broken.
-    pub broken: Option<String>,
 }
 
 impl Ledger {
@@ -76,7 +74,6 @@ impl Ledger {
             purges: Vec::new(),
             acts: 0,
             crash_in: None,
-            broken: None,
         }
     }
 
@@ -119,11 +116,6 @@ impl Ledger {
     pub fn is_purged(&mut self, app: u64, name: &str) -> bool {
         let mut purges = self.purges.iter_mut().filter(|(of, at, _)| *of == app && at.elapsed() < ORDER_LAG);
         purges.any(|(_, _, gone)| gone.insert(name.to_owned()))
-    }
-
-    /// The first broken rule counts; what follows may be its consequence.
-    pub fn accuse(&mut self, what: String) {
-        self.broken.get_or_insert(what);
     }
 
     pub fn release(&self, commit: &str) -> Option<&ReleaseWish> {
