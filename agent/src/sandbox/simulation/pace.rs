@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MOST: u32 = 100;
 
 /// So often the clock may be looked at within a window: every round of the agent does, also one that changes nothing.
-const MOST_LOOKS: u32 = 100_000;
+const MOST_LOOKS: u32 = 20_000;
 
 /// Counts what is done in a run.
 pub(super) struct Pace {
