@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     orders: BTreeMap<u64, Instant>,
     /// When a service was last asked to be started.
     starts: BTreeMap<(u64, String), Instant>,
+    /// Services that were asked to be stopped at some time.
+    stops: BTreeSet<(u64, String)>,
     /// Purges asked for: of which app, when, and which volumes went for it.
     purges: Vec<(u64, Instant, BTreeSet<String>)>,
     /// Changes made by the agent so far.
@@ -71,6 +73,7 @@ impl Ledger {
             forced_until: None,
             orders: BTreeMap::new(),
             starts: BTreeMap::new(),
+            stops: BTreeSet::new(),
             purges: Vec::new(),
             acts: 0,
             crash_in: None,
@@ -92,6 +95,7 @@ impl Ledger {
         self.orders.insert(app, now);
         match task {
             Task::Purge => self.purges.push((app, now, BTreeSet::new())),
+            Task::Stop(service) => drop(self.stops.insert((app, service.clone()))),
             Task::Start(service) => drop(self.starts.insert((app, service.clone()), now)),
             _ => {}
         }
@@ -110,6 +114,11 @@ impl Ledger {
     /// Whether a service may be started because somebody said so.
     pub fn is_asked_to_start(&self, app: u64, service: &str) -> bool {
         self.starts.get(&(app, service.to_owned())).is_some_and(|at| at.elapsed() < ORDER_LAG)
+    }
+
+    /// Whether a service may be stopped because somebody said so: then it holds nobody up.
+    pub fn is_asked_to_stop(&self, app: u64, service: &str) -> bool {
+        self.stops.contains(&(app, service.to_owned()))
     }
 
     /// Whether a volume goes because of a purge: each takes a volume at most once.

@@ -308,6 +308,9 @@ fn started(ledger: &Ledger, container: &Container, after: &EngineState) -> Optio
     let conditions = service.depends_on.iter().map(|(name, condition)| (name.as_str(), *condition)).chain(shared);
     for (name, condition) in conditions {
         let Some(dependency) = here.get(name).filter(|dependency| dependency.running) else { continue };
+        if ledger.is_asked_to_stop(container.app_id, name) {
+            continue;
+        }
         let of_it = |c: &&Container| c.app_id == container.app_id && c.service == name && fits(c, dependency, after);
         let has_met = |past: &Past| match condition {
             "service_healthy" => past.healthy,
