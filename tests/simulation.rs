@@ -1,5 +1,6 @@
 //! The simulation, seed after seed: `HOLDFAST_SIMULATION_SEEDS` says how many (2,000 when it says nothing, ten times as many
 //! with all the long variants), `HOLDFAST_SIMULATION_FIRST` where to begin.
+//! Of one seed alone the whole story is told.
 // runs: beside the others
 // profile: release
 
@@ -7,11 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use holdfast::sandbox::simulation::{self, Broken, Summary};
+use holdfast::sandbox::simulation::{self, Broken, Reader, Summary};
 
 /// So many failing seeds are told of; more would say the same.
 const TOLD: usize = 5;
@@ -32,6 +33,7 @@ struct Seeds {
     failed: Mutex<Vec<Broken>>,
     /// The most of each, over all seeds.
     most: Mutex<(u32, u32)>,
+    reader: Option<Reader>,
 }
 
 impl Seeds {
@@ -43,7 +45,7 @@ impl Seeds {
                 return;
             }
             self.running.lock().unwrap().insert(seed, Instant::now());
-            match simulation::run(seed, None) {
+            match simulation::run(seed, self.reader.clone()) {
                 Ok(Summary { repeated, looks, .. }) => {
                     let mut most = self.most.lock().unwrap();
                     *most = (most.0.max(repeated), most.1.max(looks));
@@ -78,6 +80,8 @@ fn run(first: u64, count: u64) -> Seeds {
         running: Mutex::default(),
         failed: Mutex::default(),
         most: Mutex::default(),
+        // Of one seed alone the whole story.
+        reader: (count == 1).then(|| Arc::new(|line: &str| println!("{line}")) as Reader),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -112,9 +116,9 @@ fn every_seed_settles_and_keeps_the_rules() {
 #[test]
 fn a_seed_is_the_same_run_every_time() {
     let story = |seed| {
-        let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = lines.clone();
-        let _ = simulation::run(seed, Some(std::sync::Arc::new(move |line: &str| kept.lock().unwrap().push(line.to_owned()))));
+        let _ = simulation::run(seed, Some(Arc::new(move |line: &str| kept.lock().unwrap().push(line.to_owned()))));
         std::mem::take(&mut *lines.lock().unwrap())
     };
     for seed in [3, 17, 42] {

@@ -178,6 +178,7 @@ impl End<'_> {
                     let fault = self.fault(app, container, service, release);
                     fault.into_iter().for_each(|fault| self.wrong(format!("{}: {fault}", container.spec.name)));
                     complete &= container.state != ContainerState::Created || !service.running;
+                    complete &= container.commit == release.commit;
                 }
                 [] if !self.is_ready(app, service, &here) => complete = false,
                 [] => self.wrong(format!("app {}: {name} is not there", app.id)),
@@ -192,13 +193,16 @@ impl End<'_> {
 
     /// What is wrong with a container.
     fn fault(&self, app: &AppWish, container: &Container, service: &ServiceWish, release: &ReleaseWish) -> Option<String> {
+        // An old container stays until the new one it would hand over to can be made.
+        let waits = || release.accepted().is_some_and(|here| !self.is_ready(app, service, &here));
+        let stays = || service.strategy == "hand-over" && !container.handing_over && waits();
         if !fits(container, service, &self.engine) {
-            // An old container stays until the new one it would hand over to can be made.
-            let waits = || release.accepted().is_some_and(|here| !self.is_ready(app, service, &here));
-            let stays = service.strategy == "hand-over" && !container.handing_over && waits();
-            return (!stays).then(|| "has another image or configuration than the target asks for".into());
+            return (!stays()).then(|| "has another image or configuration than the target asks for".into());
         }
         if container.commit != release.commit || container.handing_over {
+            if stays() {
+                return None;
+            }
             return Some(format!("does not carry the name of release {}", release.commit));
         }
         let up = container.is_up();
