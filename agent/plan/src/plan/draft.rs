@@ -157,6 +157,11 @@ impl<'a> Draft<'a> {
         self.places.iter().any(|planned| planned.starts_with(&place))
     }
 
+    /// Whether this plan has a step with this key.
+    pub fn plans(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
     /// Adds a step, unless it runs already, stands in the plan already, or failed and has to wait for its next try. One
     /// step at a time works on the containers of a service.
     pub fn step(&mut self, app: Option<&str>, service: Option<&str>, action: Action, why: Reason) {
@@ -289,3 +294,6 @@ impl<'a> Draft<'a> {
         (self.plan, self.findings)
     }
 }
+
+#[cfg(test)]
+mod tests;

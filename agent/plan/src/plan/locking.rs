@@ -9,9 +9,11 @@ use crate::current::LockHolder;
 use crate::policy::Gate;
 use crate::target::{App, AppId};
 
-/// Whether the locks of all these services are the agent's and stay so: those that are being given back do not count.
+/// Whether the locks of all these services are the agent's and stay so: those that are being given back, now or by this plan,
+/// do not count.
 pub(super) fn are_ours(draft: &Draft<'_>, app: AppId, services: &BTreeSet<String>) -> bool {
-    let in_motion = draft.input.current.in_flight.contains_key(&format!("{LOCK_KEY}{app}"));
+    let key = format!("{LOCK_KEY}{app}");
+    let in_motion = draft.input.current.in_flight.contains_key(&key) || draft.plans(&key);
     !in_motion && draft.input.current.locks.all_ours(app, services.iter().map(String::as_str))
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::draft::{Draft, World};
 use super::{Action, Input, Reason};
 use crate::memory::{ImageRecord, Remember, Settled};
-use crate::target::{App, ImageRef, Strategy, app_from_document};
+use crate::target::{ImageRef, Release, Strategy, app_from_document};
 
 #[cfg(test)]
 mod tests;
@@ -88,7 +88,7 @@ impl<'a> Kept<'a> {
         }
         let memory = input.memory;
         for (uuid, settled) in memory.settled.iter().filter(|(uuid, _)| is_gated(input, uuid)) {
-            kept.keep_way_back(uuid, settled, input.target.apps.get(uuid), world);
+            kept.keep_way_back(uuid, settled, input, world);
         }
         kept.keep_records_of_apps(memory.images.values());
         kept
@@ -108,16 +108,18 @@ impl<'a> Kept<'a> {
         self.ids.extend(world.image(image).map(|present| present.id.as_str()));
     }
 
-    /// Keeps the settled release's images, except where the service's strategy gives the old image up before the download.
-    fn keep_way_back(&mut self, uuid: &'a str, settled: &Settled, wanted: Option<&App>, world: &World<'a>) {
+    /// Keeps the settled release's images. Where it gives way to another, those are not kept that the service's strategy gives
+    /// up before the download.
+    fn keep_way_back(&mut self, uuid: &'a str, settled: &Settled, input: &Input<'a>, world: &World<'a>) {
         let Some(release) = app_from_document(uuid, &settled.document).and_then(|app| app.release) else {
             self.apps.insert(uuid);
             return;
         };
-        let wanted = wanted.and_then(|app| app.release.as_ref());
+        let wanted = input.target.apps.get(uuid).and_then(|app| app.release.as_ref());
+        let is_restored = is_restored(input, uuid, settled, wanted);
         for (name, service) in &release.services {
             let decides = wanted.and_then(|release| release.services.get(name)).unwrap_or(service);
-            if decides.strategy() != Strategy::DeleteThenDownload {
+            if is_restored || decides.strategy() != Strategy::DeleteThenDownload {
                 self.keep(&service.image, world);
             }
         }
@@ -130,6 +132,14 @@ impl<'a> Kept<'a> {
             || record.image.digest.as_deref().is_some_and(|digest| self.digests.contains(digest))
             || self.apps.contains(record.app_uuid.as_str())
     }
+}
+
+/// Whether the settled release is what runs and is to run: in place of a rejected one, or until an order is done. What it
+/// needs would be downloaded and given up again and again otherwise, for as long as room is needed.
+fn is_restored(input: &Input<'_>, uuid: &str, settled: &Settled, wanted: Option<&Release>) -> bool {
+    let is_rejected =
+        |release: &Release| input.memory.rejected.get(uuid).is_some_and(|rejected| rejected.commit == release.commit);
+    wanted.is_some_and(is_rejected) || input.memory.orders.get(&settled.app_id).is_some_and(|order| order.as_settled)
 }
 
 /// Whether an app's release is on trial or was rejected, or an order on it is carried out, so that the settled one is needed

@@ -256,8 +256,10 @@ impl Step {
             },
         }
     }
+
     /// What the step must have for itself beyond its own object: the containers of one service. While a step on one of them
-    /// is on its way, a plan made for another target must not add a second container beside it.
+    /// is on its way, a plan made for another target must not add a second container beside it: under the name of another
+    /// release its key would be another. Within a plan, what takes a name or a port comes after what gives it up.
     pub fn place(&self) -> Option<String> {
         match &self.action {
             Action::Create { spec, .. } => Some(spec_place(spec)),

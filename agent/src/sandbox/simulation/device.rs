@@ -11,9 +11,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::ledger::Ledger;
+use super::pace::Pace;
 use super::slow_store::SlowStore;
 use super::story::{Reader, Story};
 use super::time::SimClock;
+use super::verdict::Verdict;
 use super::wish::{DEVICE, Wish};
 use super::witness::{Observing, Witness};
 use crate::clock::Clock;
@@ -63,17 +65,19 @@ impl Device {
     pub fn new(mut rng: Rng, reader: Option<Reader>) -> Device {
         let set_after = if rng.u8(0..10) == 0 { Duration::from_secs(rng.u64(1..2_000)) } else { Duration::ZERO };
         let grace = Duration::from_secs([0, 600, 604_800][rng.usize(0..3)]);
-        let clock = Arc::new(SimClock::new(set_after));
+        let verdict = Arc::new(Verdict::default());
+        let clock = Arc::new(SimClock::new(set_after, Arc::new(Pace::new(verdict.clone()))));
         let story = Arc::new(Story::new(clock.clone(), reader));
         let host = SimHost::new(rng.fork(), clock.clone());
         let disk = Arc::new(InlineStore::new());
-        let witness = Arc::new(Witness::new(Ledger::new(grace), story, host.clone(), disk.clone(), clock.clone(), rng.fork()));
+        let ledger = Ledger::new(grace);
+        let witness = Arc::new(Witness::new(ledger, story, verdict, host.clone(), disk.clone(), clock.clone(), rng.fork()));
         let engine = SimEngine::observed(rng.fork(), clock.clone(), Arc::new(Observing(witness.clone())));
         if rng.u8(0..3) == 0 {
             engine.set_dropped(Some(|options| options.oom_kill_disable = false));
             engine.set_added(Some(|network| drop(network.driver_opts.insert("ipv4".into(), "true".into()))));
         }
-        let store = Arc::new(SlowStore::new(disk.clone(), rng.fork()));
+        let store = Arc::new(SlowStore::new(disk.clone(), clock.pace.clone(), rng.fork()));
         host.describe(|info| info.boot_time_ms = Some(clock.now().machine_ms));
         Device { engine, host, witness, clock, store, wish: Arc::default(), disk, rng, agent: None, grace }
     }
@@ -165,14 +169,14 @@ impl Device {
         if let Err(error) = result
             && error.is_panic()
         {
-            self.witness.ledger().accuse(format!("the agent panicked: {error}"));
+            self.witness.verdict.accuse(format!("the agent panicked: {error}"));
         }
     }
 
     /// Whether an agent runs that should not have ended by itself.
     pub async fn look_after(&mut self) {
         if let Some(agent) = self.agent.take_if(|agent| agent.task.is_finished()) {
-            self.witness.ledger().accuse("the agent ended by itself".into());
+            self.witness.verdict.accuse("the agent ended by itself".into());
             self.ended(agent.task.await);
         }
     }
@@ -196,6 +200,15 @@ impl Device {
         self.agent.as_ref().map(|agent| agent.view.borrow().clone())
     }
 
+    /// What the agent is about, for people.
+    pub fn doing(&self) -> String {
+        let view = self.view().unwrap_or_default();
+        let steps: Vec<String> = view.plan.steps.iter().map(|step| format!("{} ({})", step.key(), step.why)).collect();
+        let waiting: Vec<String> = view.plan.waiting.iter().map(|wait| format!("{}: {}", wait.app, wait.reason)).collect();
+        let doing: Vec<String> = view.doing.iter().map(|doing| doing.step.key()).collect();
+        format!("steps {steps:?}, running {doing:?}, waits {waiting:?}, faults {:?}", view.faults)
+    }
+
     /// The cloud's new target is stored and then takes force, as the poll does it.
     pub async fn want(&mut self, wish: Wish) {
         let body = wish.document().to_string();
@@ -203,11 +216,11 @@ impl Device {
         self.wish = Arc::new(wish);
         let target = StoredTarget { source: CLOUD.into(), uuid: DEVICE.into(), etag: None, body: body.clone() };
         if self.disk.commit(vec![Change::Target(target)]).await.is_err() {
-            self.witness.ledger().accuse("the target could not be stored".into());
+            self.witness.verdict.accuse("the target could not be stored".into());
         }
         self.witness.ledger().wished(self.wish.clone());
         let Some(in_force) = in_force(&body) else {
-            return self.witness.ledger().accuse(format!("the target cannot be read: {body}"));
+            return self.witness.verdict.accuse(format!("the target cannot be read: {body}"));
         };
         self.tell(|| describe(&self.wish, &in_force));
         if let Some(agent) = &self.agent {
@@ -238,7 +251,7 @@ impl Device {
         self.crash().await;
         self.tell(|| "the agent's data is lost".into());
         self.disk = Arc::new(InlineStore::new());
-        self.store = Arc::new(SlowStore::new(self.disk.clone(), self.rng.fork()));
+        self.store = Arc::new(SlowStore::new(self.disk.clone(), self.clock.pace.clone(), self.rng.fork()));
         self.witness.data_lost(self.disk.clone());
     }
 }

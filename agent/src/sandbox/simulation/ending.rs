@@ -61,9 +61,6 @@ async fn settles(device: &mut Device) -> bool {
         sleep(Duration::from_secs(5)).await;
         device.look_after().await;
         device.obey().await;
-        if device.witness.ledger().broken.is_some() {
-            return false;
-        }
         let now = device.witness.ledger().acts;
         if now != acts || !device.view().is_some_and(|view| at_rest(device, &view)) {
             (acts, since) = (now, Instant::now());
@@ -72,12 +69,7 @@ async fn settles(device: &mut Device) -> bool {
             return true;
         }
     }
-    let view = device.view().unwrap_or_default();
-    let steps: Vec<String> = view.plan.steps.iter().map(|step| format!("{} ({})", step.key(), step.why)).collect();
-    let waiting: Vec<String> = view.plan.waiting.iter().map(|wait| format!("{}: {}", wait.app, wait.reason)).collect();
-    let doing: Vec<String> = view.doing.iter().map(|doing| doing.step.key()).collect();
-    let state = format!("steps {steps:?}, running {doing:?}, waits {waiting:?}, faults {:?}", view.faults);
-    device.witness.ledger().accuse(format!("not settled {} s after all trouble ended: {state}", LIMIT.as_secs()));
+    device.witness.verdict.accuse(format!("not settled {} s after all trouble ended: {}", LIMIT.as_secs(), device.doing()));
     false
 }
 
@@ -122,7 +114,7 @@ async fn check(device: &Device) {
     end.nothing_else();
     for broken in end.broken {
         device.tell(|| format!("BROKEN: {broken}"));
-        device.witness.ledger().accuse(format!("at the end: {broken}"));
+        device.witness.verdict.accuse(format!("at the end: {broken}"));
     }
 }
 
@@ -186,6 +178,7 @@ impl End<'_> {
                     let fault = self.fault(app, container, service, release);
                     fault.into_iter().for_each(|fault| self.wrong(format!("{}: {fault}", container.spec.name)));
                     complete &= container.state != ContainerState::Created || !service.running;
+                    complete &= container.commit == release.commit;
                 }
                 [] if !self.is_ready(app, service, &here) => complete = false,
                 [] => self.wrong(format!("app {}: {name} is not there", app.id)),
@@ -200,13 +193,16 @@ impl End<'_> {
 
     /// What is wrong with a container.
     fn fault(&self, app: &AppWish, container: &Container, service: &ServiceWish, release: &ReleaseWish) -> Option<String> {
+        // An old container stays until the new one it would hand over to can be made.
+        let waits = || release.accepted().is_some_and(|here| !self.is_ready(app, service, &here));
+        let stays = || service.strategy == "hand-over" && !container.handing_over && waits();
         if !fits(container, service, &self.engine) {
-            // An old container stays until the new one it would hand over to can be made.
-            let waits = || release.accepted().is_some_and(|here| !self.is_ready(app, service, &here));
-            let stays = service.strategy == "hand-over" && !container.handing_over && waits();
-            return (!stays).then(|| "has another image or configuration than the target asks for".into());
+            return (!stays()).then(|| "has another image or configuration than the target asks for".into());
         }
         if container.commit != release.commit || container.handing_over {
+            if stays() {
+                return None;
+            }
             return Some(format!("does not carry the name of release {}", release.commit));
         }
         let up = container.is_up();
@@ -342,7 +338,7 @@ async fn stays(device: &mut Device) {
         if before != after && !has_hopeless(device) && !departures {
             let who = if again { "an agent that started anew" } else { "the agent" };
             let what = format!("{} change(s), {} write(s)", after.0 - before.0, after.1 - before.1);
-            device.witness.ledger().accuse(format!("{who} did something with nothing to do: {what}"));
+            device.witness.verdict.accuse(format!("{who} did something with nothing to do: {what}"));
         }
     }
 }

@@ -50,14 +50,14 @@ pub(super) struct Ledger {
     orders: BTreeMap<u64, Instant>,
     /// When a service was last asked to be started.
     starts: BTreeMap<(u64, String), Instant>,
+    /// Services that were asked to be stopped at some time.
+    stops: BTreeSet<(u64, String)>,
     /// Purges asked for: of which app, when, and which volumes went for it.
     purges: Vec<(u64, Instant, BTreeSet<String>)>,
     /// Changes made by the agent so far.
     pub acts: u64,
     /// The agent crashes with the change that makes this zero.
     pub crash_in: Option<u32>,
-    /// The first rule that was broken.
-    pub broken: Option<String>,
 }
 
 impl Ledger {
@@ -73,10 +73,10 @@ impl Ledger {
             forced_until: None,
             orders: BTreeMap::new(),
             starts: BTreeMap::new(),
+            stops: BTreeSet::new(),
             purges: Vec::new(),
             acts: 0,
             crash_in: None,
-            broken: None,
         }
     }
 
@@ -95,6 +95,7 @@ impl Ledger {
         self.orders.insert(app, now);
         match task {
             Task::Purge => self.purges.push((app, now, BTreeSet::new())),
+            Task::Stop(service) => drop(self.stops.insert((app, service.clone()))),
             Task::Start(service) => drop(self.starts.insert((app, service.clone()), now)),
             _ => {}
         }
@@ -115,15 +116,15 @@ impl Ledger {
         self.starts.get(&(app, service.to_owned())).is_some_and(|at| at.elapsed() < ORDER_LAG)
     }
 
+    /// Whether a service may be stopped because somebody said so: then it holds nobody up.
+    pub fn is_asked_to_stop(&self, app: u64, service: &str) -> bool {
+        self.stops.contains(&(app, service.to_owned()))
+    }
+
     /// Whether a volume goes because of a purge: each takes a volume at most once.
     pub fn is_purged(&mut self, app: u64, name: &str) -> bool {
         let mut purges = self.purges.iter_mut().filter(|(of, at, _)| *of == app && at.elapsed() < ORDER_LAG);
         purges.any(|(_, _, gone)| gone.insert(name.to_owned()))
-    }
-
-    /// The first broken rule counts; what follows may be its consequence.
-    pub fn accuse(&mut self, what: String) {
-        self.broken.get_or_insert(what);
     }
 
     pub fn release(&self, commit: &str) -> Option<&ReleaseWish> {

@@ -9,11 +9,13 @@ mod device;
 mod dice;
 mod ending;
 mod ledger;
+mod pace;
 mod slow_store;
 mod stay;
 mod story;
 mod time;
 mod trouble;
+mod verdict;
 mod wish;
 mod witness;
 
@@ -31,6 +33,10 @@ pub struct Summary {
     pub acts: u64,
     /// Simulated time, seconds.
     pub seconds: u64,
+    /// How often the same was done within a minute of it, at most.
+    pub repeated: u32,
+    /// How often the clock was looked at within a minute of it, at most.
+    pub looks: u32,
 }
 
 /// A run that broke a rule.
@@ -58,21 +64,32 @@ pub fn run(seed: u64, reader: Option<Reader>) -> Result<Summary, Broken> {
 async fn play(seed: u64, reader: Option<Reader>) -> Result<Summary, Broken> {
     let mut rng = Rng::with_seed(seed);
     let mut device = Device::new(rng.fork(), reader);
-    let mut trouble = Trouble::new(rng.fork());
-    trouble.begin(&mut device).await;
-    for _ in 0..rng.u32(4..40) {
-        trouble.pause(&mut device).await;
-        trouble.strike(&mut device).await;
-        if device.witness.ledger().broken.is_some() {
-            break;
-        }
+    let verdict = device.witness.verdict.clone();
+    tokio::select! {
+        biased;
+        () = verdict.over() => device.tell(|| format!("the run is over; {}", device.doing())),
+        () = live(&mut device, &mut rng) => {}
     }
-    trouble.end(&mut device).await;
-    ending::settle(&mut device).await;
     device.crash().await;
-    let ledger = device.witness.ledger();
-    match &ledger.broken {
-        None => Ok(Summary { acts: ledger.acts, seconds: device.clock.elapsed().as_secs() }),
-        Some(broken) => Err(Broken { seed, broken: broken.clone(), story: device.witness.story.last() }),
+    let story = &device.witness.story;
+    match verdict.broken() {
+        None => {
+            let (acts, most) = (device.witness.ledger().acts, device.clock.pace.most());
+            let seconds = device.clock.elapsed().as_secs();
+            Ok(Summary { acts, seconds, repeated: most.done, looks: most.looks })
+        }
+        Some(broken) => Err(Broken { seed, broken, story: story.last() }),
     }
+}
+
+/// A device's life: trouble, then the end of it. Broken off where a rule is broken.
+async fn live(device: &mut Device, rng: &mut Rng) {
+    let mut trouble = Trouble::new(rng.fork());
+    trouble.begin(device).await;
+    for _ in 0..rng.u32(4..40) {
+        trouble.pause(device).await;
+        trouble.strike(device).await;
+    }
+    trouble.end(device).await;
+    ending::settle(device).await;
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fastrand::Rng;
+use holdfast_plan::plan::{Action, Reason, Step};
 
+use super::pace::Pace;
 use crate::store::{Change, InlineFailure, InlineStore, Loaded, Store, StoreError, StoreHealth};
 
 /// A disk under the inline store.
 pub(super) struct SlowStore {
     disk: Arc<InlineStore>,
+    pace: Arc<Pace>,
     state: Mutex<State>,
 }
 
@@ -21,8 +24,8 @@ struct State {
 }
 
 impl SlowStore {
-    pub fn new(disk: Arc<InlineStore>, rng: Rng) -> SlowStore {
-        SlowStore { disk, state: Mutex::new(State { rng, failing_percent: 0 }) }
+    pub fn new(disk: Arc<InlineStore>, pace: Arc<Pace>, rng: Rng) -> SlowStore {
+        SlowStore { disk, pace, state: Mutex::new(State { rng, failing_percent: 0 }) }
     }
 
     /// How many commits in a hundred fail from now on.
@@ -52,6 +55,18 @@ impl SlowStore {
     }
 }
 
+/// What a change is about, whatever it says of it.
+fn object(change: &Change) -> String {
+    match change {
+        Change::Remember(change) => {
+            let action = Action::Remember { change: change.clone() };
+            Step { action, app: None, service: None, why: Reason::NotThereYet }.key()
+        }
+        Change::Snapshot { .. } => "what runs".into(),
+        other => format!("{other:?}"),
+    }
+}
+
 #[async_trait]
 impl Store for SlowStore {
     async fn load(&self, source: &str, uuid: &str) -> Result<Loaded, StoreError> {
@@ -59,6 +74,7 @@ impl Store for SlowStore {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        changes.iter().for_each(|change| self.pace.did(&format!("stored {}", object(change))));
         self.moment().await;
         self.disk.fail(self.failure());
         // The inline store is done at once: nobody else commits while this failure is set.

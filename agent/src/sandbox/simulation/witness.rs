@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::ledger::{LAG, Ledger, Past, fits};
 use super::story::Story;
 use super::time::SimClock;
+use super::verdict::Verdict;
 use super::wish::{Contract, ServiceWish, Wish};
 use crate::clock::Clock;
 use crate::sandbox::engine::{Mutation, Observer};
@@ -25,6 +26,7 @@ pub(super) struct Witness {
     pub ledger: Mutex<Ledger>,
     pub crash: Notify,
     pub story: Arc<Story>,
+    pub verdict: Arc<Verdict>,
     host: SimHost,
     disk: Mutex<Arc<InlineStore>>,
     clock: Arc<SimClock>,
@@ -35,6 +37,7 @@ impl Witness {
     pub fn new(
         ledger: Ledger,
         story: Arc<Story>,
+        verdict: Arc<Verdict>,
         host: SimHost,
         disk: Arc<InlineStore>,
         clock: Arc<SimClock>,
@@ -44,6 +47,7 @@ impl Witness {
             ledger: Mutex::new(ledger),
             crash: Notify::new(),
             story,
+            verdict,
             host,
             disk: Mutex::new(disk),
             clock,
@@ -97,10 +101,11 @@ impl Observer for Observing {
         let mut ledger = witness.ledger();
         for broken in witness.check(&mut ledger, mutation, after) {
             witness.story.tell(|| format!("BROKEN: {broken}"));
-            ledger.accuse(broken);
+            witness.verdict.accuse(broken);
         }
         keep_up(&mut ledger, mutation);
         let crash = is_act(mutation) && {
+            witness.clock.pace.did(&words(mutation));
             ledger.acts += 1;
             ledger.crash_in = ledger.crash_in.map(|left| left.saturating_sub(1));
             ledger.crash_in == Some(0)
@@ -303,6 +308,9 @@ fn started(ledger: &Ledger, container: &Container, after: &EngineState) -> Optio
     let conditions = service.depends_on.iter().map(|(name, condition)| (name.as_str(), *condition)).chain(shared);
     for (name, condition) in conditions {
         let Some(dependency) = here.get(name).filter(|dependency| dependency.running) else { continue };
+        if ledger.is_asked_to_stop(container.app_id, name) {
+            continue;
+        }
         let of_it = |c: &&Container| c.app_id == container.app_id && c.service == name && fits(c, dependency, after);
         let has_met = |past: &Past| match condition {
             "service_healthy" => past.healthy,

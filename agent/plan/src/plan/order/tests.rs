@@ -324,6 +324,25 @@ fn a_refused_app_comes_back_under_its_locks() {
     assert!(last_made < given_back && device.no_lock_is_ours(), "{taken:?}");
 }
 
+/// The locks are given back for the order and taken anew for the removal: nothing goes without them.
+#[test]
+fn an_app_that_leaves_the_target_meanwhile_goes_under_its_locks() {
+    let mut device = Device::settled();
+    device.ask(Task::Restart(Some("web".into())));
+    while device.memory.orders.get(&1).is_none_or(|order| order.stage != Stage::Restoring) {
+        device.run(1);
+    }
+    device.target.apps.clear();
+    for _ in 0..20 {
+        let steps = device.plan().steps;
+        let gives_back = steps.iter().any(|step| matches!(step.action, Action::ReleaseLock { .. }));
+        let removes = steps.iter().any(|step| matches!(step.action, Action::Kill { .. }));
+        assert!(!(gives_back && removes), "{steps:?}");
+        device.run(1);
+    }
+    assert!(device.current.engine.containers.is_empty() && device.memory.orders.is_empty());
+}
+
 #[test]
 fn an_order_that_gets_nowhere_is_given_up() {
     let mut device = Device::settled();

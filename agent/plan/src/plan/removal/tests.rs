@@ -6,6 +6,7 @@ use crate::current::{Current, Image};
 use crate::facts::Facts;
 use crate::forecast::apply;
 use crate::memory::{Failure, ImageRecord, Memory, Rejected, Remember, Trial};
+use crate::order::{Order, Stage, Task};
 use crate::plan::{Action, Input, Plan, Reason, plan};
 use crate::policy::{Now, Policy};
 use crate::target::{DeviceTarget, ImageRef, RefusedApp, parse};
@@ -190,6 +191,37 @@ fn a_rejected_release_leaves_the_restored_ones_images() {
     assert_eq!(device.clone().with_failure('1', true).removed(), [""; 0]);
     device.run();
     assert!(device.memory.images.contains_key(&reference("main", '1')));
+}
+
+/// Its own strategy may have given its image up for the rejected one: it is downloaded again, and room may still be needed.
+#[test]
+fn a_restored_release_keeps_what_it_downloads_again() {
+    let labels = json!({ "io.balena.update.strategy": "delete-then-download" });
+    let mut device = Device::at(target("one", &[("main", reference("main", '1'), labels.clone())]));
+    device.target = target("two", &[("main", reference("main", '2'), labels.clone())]);
+    device.current.engine.containers.clear();
+    let rejected = Rejected { commit: "two".into(), why: "unhealthy".into() };
+    let restored = |mut device: Device| {
+        device.memory.rejected.insert(APP.into(), rejected.clone());
+        device
+    };
+    let ordered = |mut device: Device| {
+        let order = Order { stage: Stage::Restoring, as_settled: true, ..Order::new(Task::Restart(None), None, NOW.boot_ms) };
+        device.memory.orders.insert(1, order);
+        device
+    };
+    for device in [restored(device.clone()), ordered(device.clone())] {
+        assert_eq!(device.clone().with_failure('9', true).removed(), [""; 0], "it is there and about to be used");
+        let mut device = device.with_failure('9', true);
+        device.memory.images.clear();
+        device.current.engine.images.clear();
+        let mut device = device.with_download_recorded();
+        device.current.in_flight.insert(format!("fetch sha256:{}", "1".repeat(64)), Some(50));
+        assert_eq!(device.plan().steps, [], "what is on its way stays on record");
+    }
+    let three = target("three", &[("main", reference("main", '3'), labels)]);
+    let moved_on = Device { target: three, ..restored(device) };
+    assert_eq!(moved_on.removed(), [reference("main", '1')], "the next release takes its place");
 }
 
 #[test]
