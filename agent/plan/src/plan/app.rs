@@ -52,10 +52,6 @@ pub(super) fn plan_accepted<'w>(draft: &mut Draft<'w>, world: &World<'w>, superv
 
 /// Plans one app; settles it when nothing is left to do.
 fn plan_app<'a, 'w: 'a>(draft: &mut Draft<'w>, world: &World<'w>, supervisor: &'a Networks, app: &'a App) {
-    if draft.input.memory.departed.contains_key(&app.id) {
-        let change = Remember::ForgetDeparture { app_id: app.id };
-        draft.step(Some(&app.name), None, Action::Remember { change }, Reason::NotThereYet);
-    }
     let Some(release) = &app.release else {
         return departed::plan_empty_app(draft, world, app);
     };

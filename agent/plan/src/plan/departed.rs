@@ -33,6 +33,7 @@ pub(super) fn plan_departed(draft: &mut Draft<'_>, world: &World<'_>) {
         return;
     }
     let known = Known::of(draft.input.target);
+    forget_the_returned(draft, &known);
     let containers = world.containers.iter().filter(|(id, containers)| !known.has(**id, containers)).map(|(id, _)| *id);
     // Locks left by a crash after the last container of an app was removed.
     let locked = draft.input.current.locks.held.iter().filter(|(id, locks)| {
@@ -58,6 +59,18 @@ pub(super) fn plan_departed(draft: &mut Draft<'_>, world: &World<'_>) {
         if world.of_app(settled.app_id).is_empty() {
             unsettle(draft, uuid);
         }
+    }
+}
+
+/// An app that is back, even refused or kept away by its contract, has left no more: when it leaves again, the grace period
+/// of its volumes begins anew.
+fn forget_the_returned(draft: &mut Draft<'_>, known: &Known<'_>) {
+    let (memory, target) = (draft.input.memory, draft.input.target);
+    for app in memory.departed.keys().filter(|id| known.ids.contains(id)) {
+        let name =
+            target.apps.values().find(|known| known.id == *app).map_or_else(|| format!("app {app}"), |app| app.name.clone());
+        let change = Remember::ForgetDeparture { app_id: *app };
+        draft.step(Some(&name), None, Action::Remember { change }, Reason::NotThereYet);
     }
 }
 
@@ -164,5 +177,47 @@ impl<'a> Known<'a> {
         let prefix = network.name.split_once('_').map(|(prefix, _)| prefix);
         label.is_some_and(|id: AppId| self.ids.contains(&id))
             || prefix.is_some_and(|p| self.uuids.contains(p) || p.parse().is_ok_and(|id: AppId| self.ids.contains(&id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::current::Current;
+    use crate::facts::Facts;
+    use crate::memory::{Memory, Remember};
+    use crate::plan::one_app::{self, APP, service};
+    use crate::plan::{Action, Input, plan};
+    use crate::policy::{Now, Policy};
+    use crate::target::{DeviceTarget, RefusedApp};
+
+    const NOW: Now = Now { wall_ms: Some(1_800_000_000_000), machine_ms: 1_800_000_000_000, boot_ms: 50_000 };
+
+    /// Whether a plan for this target forgets that app 1 had left.
+    fn forgets(target: &DeviceTarget) -> bool {
+        let mut memory = Memory { target_stored: true, ..Memory::default() };
+        memory.departed.insert(1, 1_700_000_000_000);
+        let (current, policy, facts) = (Current::default(), Policy::default(), Facts::default());
+        let made = plan(&Input { current: &current, target, memory: &memory, facts: &facts, policy: &policy, now: NOW });
+        let forgotten = Remember::ForgetDeparture { app_id: 1 };
+        made.steps.iter().any(|step| matches!(&step.action, Action::Remember { change } if *change == forgotten))
+    }
+
+    #[test]
+    fn an_app_that_is_back_in_whatever_shape_has_left_no_more() {
+        let contract = json!({ "type": "sw.container", "requires": [{ "type": "sw.os", "version": ">=99" }] });
+        let mut kept_away = service(1, "a", json!({ "volumes": ["data:/data"] }));
+        kept_away["contract"] = contract;
+        let accepted = one_app::target("c1", json!({ "db": service(1, "a", json!({})) }), json!({}));
+        let by_contract = one_app::target("c1", json!({ "db": kept_away }), json!({ "data": {} }));
+        let mut refused = DeviceTarget::default();
+        let offence = RefusedApp { id: Some(1), name: None, commit: None, offences: Vec::new() };
+        refused.refused.insert(APP.to_owned(), offence);
+        let mut empty = accepted.clone();
+        empty.apps.values_mut().for_each(|app| app.release = None);
+        for (target, how) in [(accepted, "accepted"), (by_contract, "by contract"), (refused, "refused"), (empty, "empty")] {
+            assert!(forgets(&target), "{how}");
+        }
     }
 }
