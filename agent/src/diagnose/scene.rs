@@ -13,7 +13,7 @@ use crate::engine::{Address, DEFAULT_ADDRESSES};
 use crate::host::SystemHost;
 use crate::http;
 use crate::settings::{SettingFault, Settings};
-use crate::store::{Keep, Place};
+use crate::store::Place;
 
 /// How long the engine may take to answer one question.
 const ENGINE_LIMIT: Duration = Duration::from_secs(8);
@@ -56,8 +56,7 @@ impl Scene {
 
     /// Where the database lies.
     pub fn place(&self) -> Place {
-        let keep = Keep { count: self.settings.backup_keep, age: self.settings.backup_age };
-        Place { keep, ..Place::new(&self.settings.data_dir, &self.settings.database) }
+        Place::of(&self.settings)
     }
 
     /// A path of the host as this process sees it.

@@ -67,8 +67,7 @@ pub(super) fn plan_departed(draft: &mut Draft<'_>, world: &World<'_>) {
 fn forget_the_returned(draft: &mut Draft<'_>, known: &Known<'_>) {
     let (memory, target) = (draft.input.memory, draft.input.target);
     for app in memory.departed.keys().filter(|id| known.ids.contains(id)) {
-        let name =
-            target.apps.values().find(|known| known.id == *app).map_or_else(|| format!("app {app}"), |app| app.name.clone());
+        let name = target.app(*app).map_or_else(|| format!("app {app}"), |app| app.name.clone());
         let change = Remember::ForgetDeparture { app_id: *app };
         draft.step(Some(&name), None, Action::Remember { change }, Reason::NotThereYet);
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -75,26 +76,27 @@ fn a_draft_is_finished_before_it_gets_a_name() {
     assert!(!place.everything().iter().any(|path| path.ends_with(".lock")));
 }
 
-/// Run by [`killed_at_any_moment`] as a process of its own; does nothing otherwise.
-#[test]
-#[ignore = "the child of another test"]
-fn child_takes_and_releases_for_ever() {
-    let Some(path) = std::env::var_os(CHILD_ROOT) else { return };
-    let root = LockRoot::new(path.into());
+/// What the process that is killed does.
+fn take_and_release_for_ever(path: PathBuf) -> ! {
+    let root = LockRoot::new(path);
     loop {
         root.take(1, &services(&["main", "web"]), false).unwrap();
         root.release(1, &services(&["main", "web"])).unwrap();
     }
 }
 
-/// A real process, killed for good at random moments: what it leaves is ours, and the next one goes on from there.
+/// A real process, killed for good at random moments: what it leaves is ours, and the next one goes on from there. The process
+/// is this test once more, told by a variable where to work.
 #[test]
 fn killed_at_any_moment() {
+    if let Some(path) = std::env::var_os(CHILD_ROOT) {
+        take_and_release_for_ever(path.into());
+    }
     let place = Place::new();
     let mut seen = [0; 3];
     for round in 0..60 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "lock::tests::killed::child_takes_and_releases_for_ever", "--ignored", "--nocapture"])
+            .args(["--exact", "lock::tests::killed::killed_at_any_moment", "--nocapture"])
             .env(CHILD_ROOT, place.root.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

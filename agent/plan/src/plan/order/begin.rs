@@ -50,8 +50,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, world: &World<'_>, app: AppId, order:
 /// The volumes a purge is about: those the agent made for the app.
 fn volumes<'w>(world: &World<'w>, app: AppId, task: &Task) -> impl Iterator<Item = &'w Volume> {
     let purge = *task == Task::Purge;
-    let prefix = format!("{app}_");
-    let of_it = move |volume: &&Volume| purge && volume.name.starts_with(&prefix) && volume.is_supervised();
+    let of_it = move |volume: &&Volume| purge && volume.app() == Some(app) && volume.is_supervised();
     world.volumes.values().copied().filter(of_it)
 }
 
