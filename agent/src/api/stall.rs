@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,9 +15,9 @@ use super::connections::Presence;
 
 /// What a connection is made of: a unix socket's stream or that of TCP. One type for both, so that what serves them exists
 /// once.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Duplex: AsyncRead + AsyncWrite + AsFd + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite + AsFd + Send + Unpin> Duplex for T {}
 
 /// A connection whose writes fail when nothing could be written for a time. Reading is passed through: hyper and the
 /// handlers have their own limits there.
