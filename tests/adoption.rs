@@ -1,17 +1,13 @@
 //! Taking over from balena-supervisor: what it made for the same release stays as it is, and while it runs nobody else acts.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     API_KEY, Balena, Engine, History, Role, balena_database, balena_release, check, content, ids, inventory, stored, unscoped,
     wait_for,
 };
+use serde_json::{Value, json};
 
 #[test]
 fn what_balena_supervisor_made_stays_as_it_is() {

@@ -2,14 +2,10 @@
 //! the one to the other. The container is made from the settings of the compose file that is shipped.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::path::Path;
 
+use crate::support::{Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, unique, wait_for};
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, unique, wait_for};
 
 const COMPOSE: &str = include_str!("../os-overlay/etc/holdfast/compose.yaml");
 

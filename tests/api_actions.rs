@@ -2,18 +2,13 @@
 //! what is left when the agent is killed in the middle.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "api_actions/device.rs"]
 mod device;
-#[path = "api_actions/killed.rs"]
 mod killed;
-mod support;
 
 use std::path::PathBuf;
 
+use crate::support::{App, Container, Engine, Release, Role, Service, Site, check, device_target, ids, wait_for};
 use serde_json::{Value, json};
-use support::{App, Container, Engine, Release, Role, Service, Site, check, device_target, ids, wait_for};
 
 const ALL: [&str; 2] = ["db", "web"];
 

@@ -1,11 +1,6 @@
 //! Every endpoint of the local API that balena-supervisor has, asked for on the built binary: what it answers to the operator,
 //! and whom else it lets in. The table in `docs/endpoints.md` is what comes of it; `HOLDFAST_TEST_WRITE=1` writes it anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-#[path = "api_endpoints/list.rs"]
 mod list;
 
 use std::collections::BTreeMap;
@@ -14,8 +9,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::support::{App, Cloud, Device, Follow, Release, Response, Service, Way, device_target, wait_for};
 use list::{ENDPOINTS, Endpoint, Who};
-use support::{App, Cloud, Device, Follow, Release, Response, Service, Way, device_target, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 const CALLS: &str = "io.balena.features.supervisor-api";

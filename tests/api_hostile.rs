@@ -1,19 +1,14 @@
 //! Hostile clients on the unix socket and over TCP: what is malformed, too large, too slow or too much harms nobody else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-#[path = "api_hostile/noise.rs"]
 mod noise;
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, own_mib, request_text, wait_for};
 use noise::Noise;
 use serde_json::json;
-use support::{App, Cloud, Device, Kept, PATIENCE, Release, Service, Way, long_run, own_mib, request_text, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 /// More memory than before that a build with all its checks may take for good, MiB. What a device runs takes less.

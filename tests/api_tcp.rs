@@ -1,15 +1,11 @@
 //! The local API as containers reach it: at the address and with the key they were given, from their own network.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::net::TcpListener;
 use std::process::Command;
 
+use crate::support::{Container, Engine, Release, Role, Service, Site, check, free_port, wait_for};
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, check, free_port, wait_for};
 
 /// What the API answers to a container, asked from its network with what stands in its environment.
 fn ask(from: &Container, path: &str, key: &str) -> Result<(u16, String), String> {

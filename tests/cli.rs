@@ -1,13 +1,9 @@
 //! The command line: exit codes, bad settings, and what a second agent is told.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{App, Cloud, Device, Release, Service};
 use serde_json::json;
-use support::{App, Cloud, Device, Release, Service};
 
 /// Commands that ask nobody and therefore take no `--host`.
 const ASK_NOBODY: [&str; 9] = ["run", "launch", "demo", "simulate", "data move", "db import", "version", "completions", "man"];
@@ -131,7 +127,7 @@ fn a_terminal_is_respected() {
     device.join(&cloud);
     // `script` gives it a terminal.
     let on_terminal = |variables: &[(&str, &str)]| {
-        let binary = support::binary().into_string().unwrap();
+        let binary = crate::support::binary().into_string().unwrap();
         let mut command = device.prepared(&[]);
         let environment: Vec<(std::ffi::OsString, std::ffi::OsString)> =
             command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();

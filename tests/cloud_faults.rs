@@ -1,14 +1,12 @@
 //! The cloud in every bad shape: the device goes on with what it has, says what is wrong, and takes up the new target as
 //! soon as it can be had.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{
+    App, Cloud, Device, Failure, check, device_target, numbered_release as release, simulated_and_settled, wait_for,
+};
 use serde_json::{Value, json};
-use support::{App, Cloud, Device, Failure, check, device_target, numbered_release as release, simulated_and_settled, wait_for};
 
 /// While the cloud is like this a new target does not arrive, the status mentions these words, the first release goes on;
 /// afterwards the target arrives.

@@ -1,13 +1,9 @@
 //! The database as others see it: the sqlite3 command line on a live device's file, its history, and what it costs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::process::Command;
 
+use crate::support::{App, Cloud, Device, Release, Service, check, device_target, wait_for};
 use serde_json::{Value, json};
-use support::{App, Cloud, Device, Release, Service, check, device_target, wait_for};
 
 const IMAGE: &str = "registry.example.com/v2/abc@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 

@@ -1,11 +1,7 @@
 //! `holdfast demo` on the simulated engine: nothing set up, no root, no Docker.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
+use crate::support::{Answer, Device};
 use serde_json::Value;
-use support::{Answer, Device};
 
 fn demo(arguments: &[&str]) -> Answer {
     let mut all = vec!["demo", "--engine", "sim", "--exit"];

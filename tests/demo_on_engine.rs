@@ -1,18 +1,14 @@
 //! `holdfast demo` on a real engine: the same, and it cleans up after itself.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
+use crate::support::Engine;
 use serde_json::Value;
-use support::Engine;
 
 #[test]
 fn it_shows_the_main_job_and_leaves_nothing_behind() {
     let Some(engine) = Engine::own() else { return };
     // Its embedded registry has to be where the engine can reach it.
-    let binary = support::binary().into_string().expect("a plain path");
+    let binary = crate::support::binary().into_string().expect("a plain path");
     let address = format!("DOCKER_HOST=unix://{}", engine.socket().display());
     let (ok, shown) = engine.run_in_network(&["env", &address, &binary, "demo", "--engine", "docker", "--exit"]);
     assert!(ok, "{shown}");
@@ -28,12 +24,12 @@ fn it_shows_the_main_job_and_leaves_nothing_behind() {
 #[test]
 fn it_refuses_an_engine_that_has_supervised_containers() {
     let Some(engine) = Engine::own() else { return };
-    let image = engine.image(support::Role::Sleeps, "someone's");
+    let image = engine.image(crate::support::Role::Sleeps, "someone's");
     engine.call("POST", &format!("/images/create?fromImage={image}"), &Value::Null);
     let theirs = serde_json::json!({ "Image": image, "Labels": { "io.balena.supervised": "true" } });
     engine.call("POST", "/containers/create?name=main_1_2_abc", &theirs);
     let address = format!("DOCKER_HOST=unix://{}", engine.socket().display());
-    let binary = support::binary().into_string().expect("a plain path");
+    let binary = crate::support::binary().into_string().expect("a plain path");
     let (ok, shown) = engine.run_in_network(&["env", &address, &binary, "demo", "--engine", "docker", "--exit"]);
     assert!(!ok, "{shown}");
     let there = engine.call("GET", "/containers/json?all=1", &Value::Null).json();

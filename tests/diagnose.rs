@@ -1,14 +1,7 @@
 //! `holdfast diagnose` on devices in every state: what it finds, what it advises, and what its bundle does not tell.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-#[path = "diagnose/bundle.rs"]
 mod bundle;
-#[path = "diagnose/fakes.rs"]
 mod fakes;
-#[path = "diagnose/secrets.rs"]
 mod secrets;
 
 use std::ffi::OsString;
@@ -16,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::{App, Certificates, Cloud, Device, Release, Service, TlsFront, binary, check, wait_for};
 use serde_json::{Value, json};
-use support::{App, Certificates, Cloud, Device, Release, Service, TlsFront, binary, check, wait_for};
 
 /// The key of every test device.
 const KEY: &str = "0123456789abcdef0123456789abcdef";

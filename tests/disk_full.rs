@@ -1,11 +1,7 @@
 //! A disk that is too small: what does not fit is refused with its numbers and not begun, and what nothing uses goes first.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-use support::{Container, Engine, Release, Role, Service, Site, check, ids, seconds_now, wait_for};
+use crate::support::{Container, Engine, Release, Role, Service, Site, check, ids, seconds_now, wait_for};
 
 /// The engine's disk, MiB. It may be filled to nine tenths, 120.7 MB; a download takes two and a half times its size.
 const DISK_MIB: u32 = 128;

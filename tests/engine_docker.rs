@@ -7,21 +7,16 @@
 //!
 //! Every test works in a scope of its own, so that they may run side by side.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "engine_docker/ground.rs"]
-mod ground;
-#[path = "engine_docker/objects.rs"]
+mod bare;
 mod objects;
-#[path = "engine_docker/rich.rs"]
 mod rich;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bare::{Ground, PATIENCE, beside_the_registry, busybox, docker, pairs, pushed, quiet, random_file, registry};
 use futures_util::StreamExt;
-use ground::{Ground, PATIENCE, beside_the_registry, busybox, docker, pairs, pushed, quiet, random_file, registry};
 use holdfast::engine::docker::DockerEngine;
 use holdfast::engine::{Engine, EngineError, EngineEvent, Events, Progress, RegistryAuth};
 use holdfast::registry::{HttpRegistry, Registry, RegistrySettings};

@@ -1,11 +1,7 @@
 //! The engine going away and coming back is survived without a restart of the agent.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-use support::{App, Cloud, Device, Engine, Release, Role, Service};
+use crate::support::{App, Cloud, Device, Engine, Release, Role, Service};
 
 #[test]
 fn an_engine_that_is_stopped_and_started_again_is_survived() {

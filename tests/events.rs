@@ -1,14 +1,10 @@
 //! `/v3/events`: what happens, as it happens, and again by its ids.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::support::{App, Cloud, Device, Follow, check, numbered_release as release, simulated_and_settled, wait_for};
 use serde_json::Value;
-use support::{App, Cloud, Device, Follow, check, numbered_release as release, simulated_and_settled, wait_for};
 
 fn ids(rows: &[Value]) -> Vec<i64> {
     rows.iter().filter_map(|row| row["id"].as_i64()).collect()

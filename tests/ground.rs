@@ -1,12 +1,8 @@
 //! The ground the engine suites stand on, without the agent: when this fails, the machine is at fault.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
+use crate::support::{App, Container, Engine, Role, check, seconds_now, unique, wait_for};
 use serde_json::{Value, json};
-use support::{App, Container, Engine, Role, check, seconds_now, unique, wait_for};
 
 /// What an agent would make of a service, in short.
 fn run(engine: &Engine, app: &App, service: &str, image: &str, more: &Value) -> Container {

@@ -1,14 +1,10 @@
 //! The health gate on a real engine: a release that does not prove itself is undone.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 use serde_json::json;
-use support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 
 const LABEL: &str = "io.balena.update.health-timeout";
 const DATA: &str = "/data/file";

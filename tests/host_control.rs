@@ -2,15 +2,11 @@
 //! host's root, and a bus of the test's own with somebody on it who writes down what he is asked for.
 // runs: beside the others
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::support::{App, Bus, Cloud, Device, Release, Service, check, device_target, wait_for};
 use serde_json::{Value, json};
-use support::{App, Bus, Cloud, Device, Release, Service, check, device_target, wait_for};
 
 const CONFIG_TXT: &str = "# made by a person\ngpu_mem=16\n\n[pi4]\ngpu_mem=76\n[all]\ndtoverlay=i2c-rtc,ds1307\n";
 const REBOOT: &str = "org.freedesktop.login1.Manager.Reboot";

@@ -2,13 +2,9 @@
 //! polled all the while.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{App, Cloud, Device, Engine, Release, Role, Service, check, long_run, wait_for};
+use crate::support::{App, Cloud, Device, Engine, Release, Role, Service, check, long_run, wait_for};
 
 #[test]
 fn a_target_that_is_met_is_left_alone() {
@@ -32,7 +28,7 @@ fn a_target_that_is_met_is_left_alone() {
         check(cloud.reports().len() == before, "reports keep coming")
     });
 
-    let (from, reports, polls) = (support::seconds_now(), cloud.reports().len(), cloud.polls().len());
+    let (from, reports, polls) = (crate::support::seconds_now(), cloud.reports().len(), cloud.polls().len());
     let (files, written) = (device.data_files(), device.bytes_written());
     std::thread::sleep(Duration::from_secs(if long_run() { 240 } else { 20 }));
     let repositories: Vec<String> =
@@ -45,7 +41,7 @@ fn a_target_that_is_met_is_left_alone() {
     let polled = cloud.polls();
     assert!(polled.len() > polls + 5, "the agent went on polling");
     assert!(polled[polls..].iter().all(|poll| poll.status == 304 || poll.status == 0), "and the answer was always: nothing new");
-    assert_eq!(engine.events_between(from, support::seconds_now(), &words), Vec::<String>::new());
+    assert_eq!(engine.events_between(from, crate::support::seconds_now(), &words), Vec::<String>::new());
     assert_eq!(device.data_files(), files, "no file of the data directory changed");
     assert_eq!(device.bytes_written(), written, "and nothing else was written to storage");
     assert_eq!(cloud.reports()[reports..], [] as [serde_json::Value; 0]);

@@ -1,14 +1,12 @@
 //! Changing agents: what an earlier one left is taken over, its files stay as they were, and nothing is half done.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::fs;
 
+use crate::support::{
+    API_KEY, App, Cloud, Device, Release, Service, balena_database, check, content, device_target, stored, wait_for,
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use support::{API_KEY, App, Cloud, Device, Release, Service, balena_database, check, content, device_target, stored, wait_for};
 
 /// An image reference the simulated engine can pull.
 fn image(digit: u8) -> String {

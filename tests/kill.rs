@@ -4,10 +4,6 @@
 //! Several devices side by side, since most of the time is the simulated engine's. `HOLDFAST_TEST_SEED` repeats a run as
 //! far as time can be repeated.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -16,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::support::{Cloud, Device, Series, long_run};
 use fastrand::Rng;
 use rusqlite::{Connection, OpenFlags};
-use support::{Cloud, Device, Series, long_run};
 
 const DEVICES: usize = 6;
 

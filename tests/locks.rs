@@ -1,13 +1,9 @@
 //! Update locks: a promise to the application, and what may break it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{App, Cloud, Device, check, device_target, numbered_release as release, simulated_and_settled, wait_for};
+use crate::support::{App, Cloud, Device, check, device_target, numbered_release as release, simulated_and_settled, wait_for};
 
 /// A device on its first release that wants the second, and a lock of one of its services in the way.
 fn blocked(service: &str, file: &str) -> (Cloud, Device, App, PathBuf) {

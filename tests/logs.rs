@@ -1,17 +1,13 @@
 //! Logs of containers on a real engine: by API and by command, followed while containers and agents come and go.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{Device, Engine, Follow, Release, Role, Service, Site, check, wait_for};
 use serde_json::{Value, json};
-use support::{Device, Engine, Follow, Release, Role, Service, Site, check, wait_for};
 
 /// A service that runs a shell script, and ends at once when told to.
 fn script(image: &str, text: &str) -> Service {
@@ -109,7 +105,7 @@ struct Command {
 
 impl Command {
     fn start(device: &Device, arguments: &[&str]) -> Command {
-        let mut command = std::process::Command::new(support::binary());
+        let mut command = std::process::Command::new(crate::support::binary());
         device.equip(&mut command);
         let mut child = command.arg("logs").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let (out, lines) = (child.stdout.take().unwrap(), Arc::<Mutex<Vec<String>>>::default());

@@ -2,16 +2,12 @@
 //! something is in the way.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use support::{
+use crate::support::{
     App, Cloud, Container, Device, Engine, Release, Role, Service, check, ids, long_run, unique, wait_for, wait_within,
 };
+use serde_json::json;
 
 /// A device whose three services run: `db` with a volume, `main` that depends on it and shares the volume, `web` with a
 /// published port.

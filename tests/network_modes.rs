@@ -1,12 +1,8 @@
 //! How services are connected, on a real engine: what the engine was told, and whether packets really go there.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
+use crate::support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 
 fn mode(container: &Container) -> &str {
     container.inspect["HostConfig"]["NetworkMode"].as_str().unwrap_or_default()

@@ -2,16 +2,12 @@
 // needs: engine
 // needs: device builds
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{App, Certificates, Cloud, Device, Engine, Release, Role, Service, TlsFront, check, wait_for};
 use serde_json::{Value, json};
-use support::{App, Certificates, Cloud, Device, Engine, Release, Role, Service, TlsFront, check, wait_for};
 
 /// Target, what runs it here, its entry in the ELF header.
 const BUILDS: [(&str, Option<&str>, &str); 3] = [
@@ -160,7 +156,7 @@ fn the_container_image_holds_the_binary_alone_and_the_engine_asks_it_how_it_is()
     assert!(last.contains(source), "{last}");
     std::fs::write(context.path().join("Dockerfile"), last.replace(source, "COPY holdfast ")).unwrap();
     std::fs::copy(&build.binary, context.path().join("holdfast")).unwrap();
-    let tag = format!("holdfast-{}", support::unique());
+    let tag = format!("holdfast-{}", crate::support::unique());
     docker(&engine, &["build", "-q", "-t", &tag, context.path().to_str().unwrap()]);
     let image = engine.call("GET", &format!("/images/{tag}/json"), &Value::Null).json();
     // BuildKit marks it as the stage says; the builder of old, used here, puts its own processor on every empty image.

@@ -1,15 +1,11 @@
 //! The document at `/v3/openapi.json` against the agent that serves it: a client that makes requests up from the document
 //! (schemathesis) gets no crash, no error of the agent's, and nothing that the document does not name.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{App, Cloud, Device, Release, Service, free_port, wait_for};
+use crate::support::{App, Cloud, Device, Release, Service, free_port, wait_for};
 
 /// The client's version: another one may try other things.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -88,7 +84,7 @@ fn whatever_the_document_allows_is_answered_as_it_says() {
     std::fs::write(device.path("hooks.py"), HOOKS).unwrap();
     std::fs::write(device.path("schemathesis.toml"), CONFIGURATION).unwrap();
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance";
-    let examples = if support::long_run() { "300" } else { "25" };
+    let examples = if crate::support::long_run() { "300" } else { "25" };
     let output = Command::new(program)
         .args(["--config-file", "schemathesis.toml", "run"])
         // From a file: what it fetches a document from it does not try.

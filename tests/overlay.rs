@@ -1,11 +1,7 @@
 //! The overlay, laid into a Debian root by its script and looked at there with systemd's own tools.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-use support::{Machine, long_run, machine_install};
+use crate::support::{Machine, long_run, machine_install};
 
 const UNITS: [&str; 4] = ["holdfast.service", "data.mount", "mnt-data.mount", "holdfast-update.timer"];
 

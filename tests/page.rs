@@ -1,12 +1,10 @@
 //! The page at `/`, in a browser, against the built binary.
 // needs: browser
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
+use crate::support::{
+    App, Browser, Cloud, Device, PATIENCE, Release, Service, Way, check, forward, free_port, wait_for, wait_within,
+};
 use serde_json::{Value, json};
-use support::{App, Browser, Cloud, Device, PATIENCE, Release, Service, Way, check, forward, free_port, wait_for, wait_within};
 
 const NARROW: u64 = 390;
 const WIDE: u64 = 1280;

@@ -4,12 +4,7 @@
 //! What must hold: it opens without any recovery; the target is the last the agent spoke of or the one after it; a backup it
 //! has named is there, and whatever is called a backup passes its check. `HOLDFAST_TEST_SEED` repeats the choice of cuts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "power_cut/disk.rs"]
 mod disk;
-mod support;
-#[path = "power_cut/trace.rs"]
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -21,11 +16,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::support::{Cloud, Device, Series, binary, check, long_run, wait_for};
 use disk::{Disk, Files, Left, WAYS};
 use fastrand::Rng;
 use holdfast::store::{SqliteStore, Store, StoreError};
 use rusqlite::{Connection, OpenFlags};
-use support::{Cloud, Device, Series, binary, check, long_run, wait_for};
 use trace::Event;
 
 /// How many states are opened in the short run, and which of them by a process of its own.

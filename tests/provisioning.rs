@@ -2,17 +2,13 @@
 //! cloud can make, and with their plug pulled at every step. Each ends on the cloud's list exactly once.
 // runs: beside the others
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "provisioning/preload.rs"]
 mod preload;
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Cut, Device, Failure, Flashed, check, device_target, long_run, wait_for};
 use holdfast::sandbox::cloud::{Behaviour, Endpoint, Moment};
 use serde_json::{Value, json};
-use support::{Cut, Device, Failure, Flashed, check, device_target, long_run, wait_for};
 
 const UUID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -296,10 +292,10 @@ fn an_unmanaged_device_stays_as_it_is() {
 #[test]
 fn a_device_that_has_joined_gets_its_target() {
     let mut flashed = Story::Fresh.begin();
-    let app = support::App::new();
+    let app = crate::support::App::new();
     let image = format!("registry.example.com/v2/{:032x}@sha256:{:064x}", 1, 1);
-    let release = support::Release::new("first").service("main", support::Service::new(&image));
-    flashed.cloud.accept_devices(support::FLEET_KEY, device_target(&[(&app, &release)], &[]));
+    let release = crate::support::Release::new("first").service("main", crate::support::Service::new(&image));
+    flashed.cloud.accept_devices(crate::support::FLEET_KEY, device_target(&[(&app, &release)], &[]));
     flashed.device.start();
     flashed.wait_joined();
     wait_for("the service to run", || {

@@ -4,17 +4,12 @@
 //! Most damages are opened by the agent's own opening code in this process, a sample by the built binary. What a clock set
 //! back to 1970 does is shown where the store is given the time (`store::backup`, `store::open`): no test may set a machine's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "recovery/damage.rs"]
 mod damage;
-mod support;
-#[path = "recovery/surroundings.rs"]
 mod surroundings;
 
 use std::path::Path;
 
-use support::{App, Cloud, Device, Release, Service, check, wait_for};
+use crate::support::{App, Cloud, Device, Release, Service, check, wait_for};
 
 /// Bytes of a page of the database.
 const PAGE: usize = 4096;

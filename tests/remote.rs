@@ -1,18 +1,14 @@
 //! The command line of one machine and the agent of another, with a real SSH server between them.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Answer, App, Cloud, Device, Engine, Release, Role, Service, Site, SshDevice, SshServer, check, free_port, wait_for,
 };
+use serde_json::Value;
 
 /// A device that runs a release, a server in front of it, and a machine without an agent.
 struct Far {

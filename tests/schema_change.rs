@@ -2,11 +2,7 @@
 //! (`holdfast-next`), as before and after an update of the agent.
 // runs: beside the others
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
-use support::{App, Cloud, Device, Release, Service, binary, check, next_agent, wait_for};
+use crate::support::{App, Cloud, Device, Release, Service, binary, check, next_agent, wait_for};
 
 fn schema(device: &Device) -> u64 {
     device.get("/v3/status").json()["database"]["schema"].as_u64().unwrap()

@@ -4,22 +4,18 @@
 // runs: beside the others
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "self_update/signature.rs"]
 mod signature;
-mod support;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Answer, Container, Device, Engine, Files, Release, Role, Service, Site, Supervised, binary, check, ids, next_agent, slots,
     wait_for,
 };
+use serde_json::Value;
 
 /// How long a version has to prove itself here.
 const DEADLINE: &str = "12s";
@@ -96,7 +92,7 @@ impl<'e> Ground<'e> {
         [self.own.as_slice(), format!("version {number}").as_bytes()].concat()
     }
 
-    fn until<T>(&mut self, what: &str, look: impl FnMut(&support::Device) -> Result<T, String>) -> T {
+    fn until<T>(&mut self, what: &str, look: impl FnMut(&crate::support::Device) -> Result<T, String>) -> T {
         self.service.until(&mut self.site.device, what, look)
     }
 
@@ -154,7 +150,7 @@ impl<'e> Ground<'e> {
     }
 }
 
-fn schema(device: &support::Device) -> Result<u64, String> {
+fn schema(device: &crate::support::Device) -> Result<u64, String> {
     let status = device.try_get("/v3/status").map_err(|error| error.to_string())?.json();
     status["database"]["schema"].as_u64().ok_or_else(|| status.to_string())
 }

@@ -5,17 +5,13 @@
 // runs: beside the others
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     Container, Engine, Release, Role, Service, Site, agent_image, binary, check, ids, long_run, next_agent, unique, wait_within,
 };
+use serde_json::{Value, json};
 
 /// Longer than a change takes on a machine that has other things to do.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(180);

@@ -2,7 +2,6 @@
 //! with all the long variants), `HOLDFAST_SIMULATION_FIRST` where to begin.
 //! Of one seed alone the whole story is told.
 // runs: beside the others
-// profile: release
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,13 +1,9 @@
 //! The update strategies on a real engine: what happens in which order, and what a hand-over waits for.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Container, Engine, History, Release, Role, Service, Site, check, ids, wait_for};
+use crate::support::{Container, Engine, History, Release, Role, Service, Site, check, ids, wait_for};
 
 const STRATEGY: &str = "io.balena.update.strategy";
 const MARKER: &str = "/tmp/balena/handover-complete";

@@ -2,18 +2,14 @@
 // needs: engine
 // needs: promtool
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::{App, Cloud, Device, Engine, Release, Role, Service, Site, check, pss_mib, wait_for};
 use serde_json::{Value, json};
-use support::{App, Cloud, Device, Engine, Release, Role, Service, Site, check, pss_mib, wait_for};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -221,7 +217,7 @@ fn a_month_of_figures(file: &Path) {
                            step INTEGER NOT NULL, place INTEGER NOT NULL) STRICT;
         CREATE TABLE chunk (id INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT; BEGIN;";
     database.execute_batch(schema).unwrap();
-    let now_ms = (support::seconds_now() * 1000.0) as i64;
+    let now_ms = (crate::support::seconds_now() * 1000.0) as i64;
     for (series, name) in ["", "a", "b", "c"].into_iter().enumerate() {
         database
             .execute("INSERT INTO series VALUES (?1, ?2, ?3)", rusqlite::params![series as i64, i64::from(series > 0) * 7, name])

@@ -2,13 +2,9 @@
 // runs: beside the others
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Booted, Machine, check, machine_install, wait_for};
+use crate::support::{Booted, Machine, check, machine_install, wait_for};
 
 const AGENT: &str = "holdfast.service";
 

@@ -3,15 +3,11 @@
 // runs: beside the others
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{Container, Engine, PATIENCE, Release, Role, Service, Site, binary, check, ids, own_mib, request, wait_for};
 use serde_json::{Value, json};
-use support::{Container, Engine, PATIENCE, Release, Role, Service, Site, binary, check, ids, own_mib, request, wait_for};
 
 /// `db` mounts the volume, `job` too and is never started again by anybody once it has ended, `web` has nothing to do with it.
 fn release(name: &str, image: &str) -> Release {

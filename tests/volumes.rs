@@ -1,14 +1,10 @@
 //! Volumes on a real engine: never replaced or removed in haste, and what is in them stays.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 use serde_json::{Value, json};
-use support::{Container, Engine, Release, Role, Service, Site, check, ids, wait_for};
 
 const DATA: &str = "/data/file";
 

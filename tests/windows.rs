@@ -1,14 +1,10 @@
 //! Download and update windows on a real engine, built around the present hour.
 // needs: engine
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
-
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Engine, Release, Role, Service, Site, check, ids, wait_for};
+use crate::support::{Engine, Release, Role, Service, Site, check, ids, wait_for};
 
 const UPDATE: &str = "BALENA_HOLDFAST_UPDATE_WINDOW";
 const DOWNLOAD: &str = "BALENA_HOLDFAST_DOWNLOAD_WINDOW";

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::support::{App, Cloud, Device, Engine, Release, Role, Service, check, ids, wait_for};
 use super::{ALL, content, settled};
+use crate::support::{App, Cloud, Device, Engine, Release, Role, Service, check, ids, wait_for};
 
 /// Local mode with its data: nobody's volumes go while somebody develops on the device.
 #[test]

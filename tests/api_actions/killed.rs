@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::support::{self, Engine, Site};
 use super::{ALL, content, no_locks, none_shared, settled, write};
+use crate::support::{Engine, Site, request};
 
 /// Kills the agent as soon as the engine shows what `until` waits for, while a client waits for its answer. The moment may
 /// be missed on a busy machine: then the same is tried once more.
@@ -23,7 +23,7 @@ fn kill(site: &mut Site<'_>, path: &str, until: &impl Fn() -> bool) -> bool {
     let path = path.to_owned();
     let client = std::thread::spawn(move || {
         let headers = [("Content-Type", "application/json")];
-        support::request(&socket, "POST", &path, &headers, body.as_bytes(), std::time::Duration::from_secs(120))
+        request(&socket, "POST", &path, &headers, body.as_bytes(), std::time::Duration::from_secs(120))
     });
     let begin = std::time::Instant::now();
     while !until() && !client.is_finished() && begin.elapsed().as_secs() < 60 {

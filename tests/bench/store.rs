@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a benchmark uses its part of this")]
 mod support;
 
 use std::path::Path;

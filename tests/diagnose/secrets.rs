@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::support::{App, Cloud, Device, Release, Service};
 use super::{fakes, on_root};
+use crate::support::{App, Cloud, Device, Release, Service};
 
 /// A secret of its own for each place; long enough to be nobody else's text.
 pub fn secret(place: &str) -> String {
@@ -72,7 +72,7 @@ pub fn plant(device: &mut Device, root: &Path) -> Vec<String> {
     let release = Release::new("first").service("main", service);
     let config = [("HOLDFAST_AGENT_URL", format!("https://u:{}@example.com/a", secret("target config")))];
     let config: Vec<(&str, &str)> = config.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    cloud.set_target(super::support::device_target(&[(&app, &release)], &config));
+    cloud.set_target(crate::support::device_target(&[(&app, &release)], &config));
     let (uuid, key) = (device.uuid.clone(), device.key());
     let document = |wifi: &str| {
         json!({

@@ -9,7 +9,7 @@ use holdfast_plan::container::{
 };
 use holdfast_plan::target::{IpamPool, NetworkSpec, VolumeSpec};
 
-use super::ground::{Ground, pairs, words};
+use super::bare::{Ground, pairs, words};
 
 /// A specification that uses most of what there is, with two networks and two kinds of mounts.
 pub fn rich_spec(ground: &Ground) -> ContainerSpec {

@@ -7,9 +7,8 @@ runs_beside() { grep -q '^// runs: beside the others$' "tests/$1.rs"; }
 
 # Starts the second row where everything runs.
 beside_start() {
-  local file name names=()
-  for file in tests/*.rs; do
-    name=${file#tests/} name=${name%.rs}
+  local name names=()
+  for name in $(names_of_suites); do
     runs_beside "$name" && names+=("$name")
   done
   BESIDE_LOG=$LOGS/beside.log

@@ -4,7 +4,7 @@ use holdfast::sandbox::cloud::{Behaviour, Endpoint, Moment};
 use serde_json::{Value, json};
 
 use super::UUID;
-use super::support::{App, Cut, FLEET_KEY, Failure, Flashed, Release, Service, check, device_target, stored, wait_for};
+use crate::support::{App, Cut, FLEET_KEY, Failure, Flashed, Release, Service, check, device_target, stored, wait_for};
 
 /// A device with a preload, of which its fleet is to run the same: that, its app and its release.
 struct Preloaded {

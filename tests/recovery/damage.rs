@@ -11,7 +11,7 @@ use holdfast_plan::memory::{ImageRecord, Remember, Settled};
 use serde_json::json;
 
 use super::PAGE;
-use super::support::{long_run, wait_for};
+use crate::support::{long_run, wait_for};
 
 const SOURCE: &str = "https://api.example.com";
 const UUID: &str = "0123456789abcdef0123456789abcdef";

@@ -6,8 +6,8 @@ use std::process::Command;
 use holdfast::store::SqliteStore;
 use serde_json::json;
 
-use super::support::{Device, check, unique, wait_for};
 use super::{recovery, spoil};
+use crate::support::{Device, check, unique, wait_for};
 
 /// What keeps the agent from its database, and the words it says then.
 fn refused(device: &mut Device, words: &[&str]) {

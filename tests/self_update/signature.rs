@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::support::{Engine, slots};
 use super::{Ground, sha256};
+use crate::support::{Engine, slots};
 
 /// A pair of keys, made and used with the commands of docs/self-update.md.
 struct Pair(tempfile::TempDir);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::engine::fetch_in;
 use super::http::encode;
-use super::{App, Engine, PATIENCE, check, wait_for};
+use super::{App, Engine, check, wait_for};
 
 /// A container of an app.
 #[derive(Clone, Debug, PartialEq)]

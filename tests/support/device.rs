@@ -59,8 +59,8 @@ pub fn own_mib(pid: u32) -> f64 {
 pub struct Device {
     pub uuid: String,
     dir: tempfile::TempDir,
-    /// Where the socket is, if not in `dir`.
-    run: Option<tempfile::TempDir>,
+    /// Where the socket is, if not in `dir`; removed with the device.
+    _run: Option<tempfile::TempDir>,
     environment: BTreeMap<&'static str, OsString>,
     /// What is run: the binary, with what runs it before it where this processor cannot.
     program: Vec<OsString>,
@@ -100,7 +100,7 @@ impl Device {
             ("RUST_BACKTRACE", "1".into()),
         ]);
         let (uuid, program) = (unique_uuid(), vec![binary()]);
-        Device { uuid, dir, run: None, environment, program, through: Vec::new(), verb: "run", agent: None }
+        Device { uuid, dir, _run: None, environment, program, through: Vec::new(), verb: "run", agent: None }
     }
 
     /// Another program than the one under test, with what runs it.
@@ -173,10 +173,11 @@ impl Device {
     }
 
     /// Puts the socket, and what lies beside it, where a device has it: on a file system in memory.
+    #[allow(dead_code, reason = "a benchmark measures what is written elsewhere")]
     pub fn keep_run_files_in_memory(&mut self) {
         let run = tempfile::Builder::new().prefix("holdfast-").tempdir_in("/dev/shm").expect("a folder in memory");
         self.environment.insert("HOLDFAST_SOCKET", run.path().join("agent.sock").into_os_string());
-        self.run = Some(run);
+        self._run = Some(run);
     }
 
     /// Where the local API is.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::http::{self, Response};
-use super::{PATIENCE, check, wait_for};
+use super::{check, wait_for};
 
 /// API version spoken here: the oldest one the agent supports.
 const API: &str = "/v1.41";

@@ -4,8 +4,6 @@
 //! carries the line `// needs: engine`; without that engine its tests return at once and the harness counts them as
 //! skipped. Tests run side by side on one engine, so each has app ids, names, repositories and a label scope of its own.
 
-#![allow(dead_code, unused_imports, reason = "each suite uses its part of this")]
-
 mod agent_image;
 mod archive;
 mod balena;
@@ -52,7 +50,7 @@ pub use series::Series;
 pub use site::Site;
 pub use ssh::{SshDevice, SshServer};
 pub use supervised::{Supervised, slots};
-pub use target::{App, Release, Service, device_target, numbered_release, simulated_image};
+pub use target::{App, Release, Service, device_target, numbered_release};
 pub use tls::{Certificates, TlsFront};
 pub use wire::{Kept, Way, free_port, request_text};
 

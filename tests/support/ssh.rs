@@ -1,12 +1,11 @@
 //! A device that is reached through SSH: a server of a test's own on loopback, with throw-away keys, in a mount namespace
 //! where `/usr/bin/holdfast` is the binary under test and root's home is a folder of the test. The machine is not touched.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Device, binary, check, wait_for};
+use super::{Device, binary, wait_for};
 
 /// Which SSH server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

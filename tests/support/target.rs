@@ -106,7 +106,7 @@ impl Release {
 }
 
 /// An image the simulated engine can pull; others for other numbers.
-pub fn simulated_image(number: u32) -> String {
+fn simulated_image(number: u32) -> String {
     format!("registry.example.com/v2/{number:032x}@sha256:{number:064x}")
 }
 

@@ -1,0 +1,49 @@
+//! The suites that drive the built binary from outside, and the engine's implementation on a real engine: one program, so that
+//! they are linked once. `tests/run NAME` runs `NAME.rs` of these, in a process of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod adoption;
+mod agent_container;
+mod api_actions;
+mod api_endpoints;
+mod api_hostile;
+mod api_tcp;
+mod cli;
+mod cloud_faults;
+mod database;
+mod demo;
+mod demo_on_engine;
+mod diagnose;
+mod disk_full;
+mod engine_docker;
+mod engine_outage;
+mod events;
+mod ground;
+mod health_gate;
+mod host_control;
+mod idle;
+mod import;
+mod kill;
+mod locks;
+mod logs;
+mod main_job;
+mod network_modes;
+mod on_device_arch;
+mod openapi;
+mod overlay;
+mod page;
+mod power_cut;
+mod provisioning;
+mod recovery;
+mod remote;
+mod schema_change;
+mod self_update;
+mod self_update_container;
+mod strategies;
+mod support;
+mod telemetry;
+mod units;
+mod volume_archive;
+mod volumes;
+mod windows;
