@@ -23,7 +23,7 @@ use super::integrity::{self, Depth, Verdict};
 use super::interface::BackupInfo;
 use super::migrations::{migrations, recorded_version, version};
 use super::open::{APPLICATION_ID, connect, connect_to_read};
-use super::place::{Place, remove};
+use super::place::{Place, remove, remove_database};
 use crate::settings::sync_folder;
 
 pub(super) use name::{Named, list, utc};
@@ -57,7 +57,7 @@ pub(super) fn make(
     let made = copy(connection, &partial).and_then(|()| name_it(&partial, &path));
     if let Err(error) = made {
         // What is left of it only takes room.
-        let _ = remove(&partial);
+        let _ = remove_database(&partial);
         return Err(error);
     }
     keep::tidy(&folder, place.keep, now);
@@ -83,7 +83,7 @@ fn copy(connection: &Connection, partial: &Path) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| StoreError::sqlite(partial, &error);
     // Readers may keep it from moving everything; the copy is whole all the same.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    remove(partial).map_err(|error| StoreError::io(partial, "it cannot be made", &error))?;
+    remove_database(partial).map_err(|error| StoreError::io(partial, "it cannot be made", &error))?;
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial);
     made.map_err(|error| StoreError::io(partial, "it cannot be made", &error))?;
     let mut target = connect(partial)?;

@@ -61,6 +61,11 @@ impl Place {
     }
 }
 
+/// Removes a database that nobody has open, with what SQLite may have left beside it.
+pub(super) fn remove_database(file: &Path) -> io::Result<()> {
+    ["-journal", "-wal", "-shm", ""].iter().try_for_each(|suffix| remove(&beside(file, suffix)))
+}
+
 /// Removes a file; a missing one is fine.
 pub(super) fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {

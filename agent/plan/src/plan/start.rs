@@ -7,7 +7,7 @@ use super::need::Need;
 use super::networks::Networks;
 use super::volumes::Volumes;
 use super::wanted::Wanted;
-use crate::container::{ContainerSpec, Mount, NetworkMode};
+use crate::container::{ContainerSpec, Mount};
 use crate::current::{Container, ContainerState, Health};
 use crate::target::{Condition, Service};
 
@@ -51,11 +51,9 @@ pub(super) fn blocker(
         return Some(reason);
     }
     // Its own contract may keep that service away from this device; a mere dependency then holds nobody up (behaviour §9).
-    if let NetworkMode::Service(name) = &candidate.wanted.spec().network_mode
-        && !all.contains_key(name.as_str())
-    {
+    if let Some(name) = candidate.wanted.partner_service().filter(|name| !all.contains_key(name)) {
         let condition = "allowed to run on this device, whose network is to be shared".into();
-        return Some(Reason::WaitingForDependency { service: name.clone(), condition });
+        return Some(Reason::WaitingForDependency { service: name.to_owned(), condition });
     }
     candidate.service.depends_on.iter().find_map(|(name, dependency)| {
         let other = all.get(name.as_str())?;

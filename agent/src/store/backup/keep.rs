@@ -25,8 +25,10 @@ pub(super) fn tidy(folder: &Path, keep: Keep, now: Now) {
 pub(super) fn remove_unfinished(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let unfinished = [".sqlite.new", ".sqlite.new-journal"].iter().any(|end| name.to_string_lossy().ends_with(end));
-        if unfinished && let Err(error) = remove(&entry.path()) {
+        // Also what SQLite had beside one: a kill may come when that alone is left.
+        if name.to_string_lossy().contains(".sqlite.new")
+            && let Err(error) = remove(&entry.path())
+        {
             log::warn!("{}: this copy was never finished but cannot be removed: {error}", entry.path().display());
         }
     }
@@ -82,7 +84,7 @@ mod tests {
     fn what_was_never_finished_goes() {
         let folder = tempfile::tempdir().unwrap();
         let whole = "database-000001-20261121T105735Z-v2.sqlite";
-        for suffix in ["", ".new", ".new-journal"] {
+        for suffix in ["", ".new", ".new-journal", ".new-wal", ".new-shm"] {
             fs::write(folder.path().join(format!("{whole}{suffix}")), "x").unwrap();
         }
         remove_unfinished(folder.path());

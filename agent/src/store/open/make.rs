@@ -9,7 +9,7 @@ use holdfast_plan::policy::Now;
 use super::super::data_dir::{beside, ensure_folder};
 use super::super::error::StoreError;
 use super::super::migrations::{migrate, migrations};
-use super::super::place::{Place, remove};
+use super::super::place::{Place, remove, remove_database};
 use super::APPLICATION_ID;
 use super::connect::connect;
 use crate::settings::sync_folder;
@@ -18,10 +18,8 @@ use crate::settings::sync_folder;
 pub(in crate::store) fn make(place: &Place, now: Now) -> Result<PathBuf, StoreError> {
     ensure_folder(place.folder())?;
     let new = beside(&place.database, ".new");
-    for suffix in ["", "-journal"] {
-        // One that cannot be removed fails right below.
-        let _ = remove(&beside(&new, suffix));
-    }
+    // One that cannot be removed fails right below.
+    let _ = remove_database(&new);
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
     made.map_err(|error| StoreError::io(&new, "it cannot be made", &error))?;
     fill(&new, now)?;
