@@ -1,7 +1,6 @@
 //! The simulation, seed after seed: `HOLDFAST_SIMULATION_SEEDS` says how many (2,000 when it says nothing, ten times as many
 //! with all the long variants), `HOLDFAST_SIMULATION_FIRST` where to begin.
 //! Of one seed alone the whole story is told.
-// runs: beside the others
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

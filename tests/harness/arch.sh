@@ -8,7 +8,7 @@ arch_start() {
   if [ -n "${HOLDFAST_TEST_ALL:-}" ] || [ "${CI:-}" = true ]; then targets+=(armv7-unknown-linux-musleabihf); fi
   if [ -n "${HOLDFAST_TEST_ALL:-}" ]; then targets+=(x86_64-unknown-linux-musl); fi
   # `timeout` takes its children along when this run ends early.
-  timeout --kill-after=10 "${ARCH_LIMIT_SECONDS:-2400}" nice -n 5 cross/build "${targets[@]}" >"$LOGS/arch.log" 2>&1 &
+  timeout --kill-after=10 "${ARCH_LIMIT_SECONDS:-2400}" nice -n 3 cross/build "${targets[@]}" >"$LOGS/arch.log" 2>&1 &
   ARCH_PID=$!
   ARCH_START=$SECONDS
 }
