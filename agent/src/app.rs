@@ -64,6 +64,7 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>, trial: Arc<TrialTime>) -> anyhow::Result<Ending> {
     let mut signals = parts::Signals::new()?;
     let manager = Arc::new(ServiceManager::from_environment(|name| std::env::var_os(name), std::process::id()));
+    let trust = parts::trust(&settings);
     let Some(opened) = parts::open_store(&settings, &mut signals, &manager).await? else { return Ok(Ending::Asked) };
     let (mut reopen, recovery) = (opened.reopen(), opened.recovery().cloned());
     let fully_checked = opened.fully_checked();
@@ -81,7 +82,8 @@ pub async fn run(mut settings: Settings, mut faults: Vec<SettingFault>, trial: A
         loaded = store.load(&source, &uuid).await.context("the imported state cannot be read")?;
     }
     let tools = parts::tools(&settings, store.clone(), clock.clone())?;
-    let cloud = parts::cloud(&settings, Pin::stored(&loaded.values), tools.host.device_info().await, &mut faults);
+    let (pin, device) = (Pin::stored(&loaded.values), tools.host.device_info().await);
+    let cloud = parts::cloud(&settings, trust, pin, device, &mut faults).await;
     for fault in &faults {
         log::error!("{}: {}", fault.subject, fault.message);
     }

@@ -7,16 +7,18 @@ use anyhow::Context;
 use holdfast_plan::target::{ImageRef, parse};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::Identity;
 use crate::clock::Clock;
 use crate::cloud::logs::LogTransport;
 use crate::cloud::provision::{Description, Need, Pin, Provisioner, Registrar};
 use crate::cloud::report::os_variant;
-use crate::cloud::{Client, ClientSettings, Cloud, Timeouts, registry_host_is_ours};
+use crate::cloud::{Client, ClientSettings, Cloud, CloudError, Timeouts, registry_host_is_ours};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{DEFAULT_ADDRESSES, Engine, RegistryAuth};
 use crate::host::{ControlSettings, DeviceInfo, ServiceManager, SystemHost};
+use crate::http;
 use crate::policy::Zone;
 use crate::reconcile::{TargetInForce, Tools, View};
 use crate::registry::{HttpRegistry, Registry, RegistrySettings};
@@ -61,7 +63,7 @@ pub(super) async fn open_store(
     let mut said = None;
     loop {
         let place = Place::of(settings);
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open_at(place)).await;
+        let opened = spawn_blocking(move || SqliteStore::open_at(place)).await;
         let error = match opened.context("opening the database broke off")? {
             Ok(store) => {
                 store.keep_events(settings.event_retention);
@@ -208,24 +210,38 @@ impl Joining {
     }
 }
 
+/// TLS in the making.
+pub(super) type Trust = JoinHandle<Result<rustls::ClientConfig, String>>;
+
+/// Puts what is trusted together, on another processor while the database is opened: a host has hundreds of certificates.
+/// `None` on a device without a cloud.
+pub(super) fn trust(settings: &Settings) -> Option<Trust> {
+    let (root, pem) = (settings.host_root.clone(), settings.cloud.root_ca_pem.clone());
+    (!settings.cloud.api_endpoint.is_empty()).then(|| spawn_blocking(move || http::tls(&root, pem.as_deref())))
+}
+
 /// The cloud's client; `None`, with a fault, when the device cannot speak to one.
-pub(super) fn cloud(
+pub(super) async fn cloud(
     settings: &Settings,
+    trust: Option<Trust>,
     pin: Option<Pin>,
     device: DeviceInfo,
     faults: &mut Vec<SettingFault>,
 ) -> Option<CloudLinks> {
-    if settings.cloud.api_endpoint.is_empty() {
+    let Some(trust) = trust else {
         log::info!("config.json names no apiEndpoint: this device is unmanaged");
         return None;
-    }
+    };
     let variant = os_variant(device.os_variant.as_deref(), settings.cloud.development_mode);
-    let client = Client::new(&ClientSettings {
-        cloud: &settings.cloud,
-        host_root: &settings.host_root,
-        os_version: device.os_version.as_deref(),
-        os_variant: Some(variant),
-        timeouts: Timeouts::default(),
+    let tls = trust.await.unwrap_or_else(|error| Err(format!("TLS: {error}"))).map_err(CloudError::Settings);
+    let client = tls.and_then(|tls| {
+        Client::new(&ClientSettings {
+            cloud: &settings.cloud,
+            tls,
+            os_version: device.os_version.as_deref(),
+            os_variant: Some(variant),
+            timeouts: Timeouts::default(),
+        })
     });
     let links = client.and_then(|client| {
         let logs = Arc::new(client.log_upload(&settings.cloud)?);

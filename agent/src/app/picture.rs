@@ -68,7 +68,10 @@ pub(super) async fn report_views(
 ) {
     let mut watch = Watch::new(host);
     loop {
-        watch.look().await;
+        // While nothing is reported nothing need be looked at: the kernel's log of a whole boot takes its time.
+        if views.borrow().phase != Phase::Starting {
+            watch.look().await;
+        }
         let report = report(&views.borrow_and_update().clone(), &fixed, &watch);
         full.send_if_modified(|last| {
             let news = report.is_some() && last.as_deref() != report.as_ref();
@@ -79,7 +82,7 @@ pub(super) async fn report_views(
         });
         tokio::select! {
             changed = views.changed() => if changed.is_err() { break },
-            () = sleep_until(watch.next()) => {}
+            () = sleep_until(watch.next()), if views.borrow().phase != Phase::Starting => {}
             _ = shutdown.wait_for(|down| *down) => break,
         }
     }

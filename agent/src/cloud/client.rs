@@ -1,7 +1,6 @@
 //! The one HTTP client for the cloud (protocol §2): rustls with `ring`, gzip, a bound for every phase of a call.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -32,8 +31,8 @@ const REFUSED_REPORT: &str =
 pub struct ClientSettings<'a> {
     /// Address, uuid, key, own certificates.
     pub cloud: &'a CloudSettings,
-    /// Where the host's certificates are looked for.
-    pub host_root: &'a Path,
+    /// TLS, with what is trusted.
+    pub tls: rustls::ClientConfig,
     /// `PRETTY_NAME` of the host's os-release, for `User-Agent`.
     pub os_version: Option<&'a str>,
     /// `dev` or `prod`, for `User-Agent`.
@@ -197,13 +196,11 @@ fn http_client(settings: &ClientSettings<'_>, base: &Url) -> Result<reqwest::Cli
         // The usual proxy variables are followed, but not to this machine itself.
         proxy: !base.host_str().is_some_and(http::is_loopback),
     };
-    http::tls(settings.host_root, settings.cloud.root_ca_pem.as_deref())
-        .and_then(|tls| http::client(tls, &options))
-        .map_err(CloudError::Settings)
+    http::client(settings.tls.clone(), &options).map_err(CloudError::Settings)
 }
 
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
-mod tls;
+pub(in crate::cloud) mod tls;

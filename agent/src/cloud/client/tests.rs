@@ -1,6 +1,5 @@
 //! The real client against canned answers on a real socket.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -20,7 +19,7 @@ fn client_at(endpoint: String, limit: Duration) -> Client {
     };
     let settings = ClientSettings {
         cloud: &cloud,
-        host_root: Path::new("/nonexistent"),
+        tls: crate::cloud::client::tls::trusting(None),
         os_version: Some("testOS 1"),
         os_variant: Some("dev"),
         timeouts: Timeouts::per_phase(limit),
@@ -174,7 +173,13 @@ fn settings_that_make_no_client_are_named() {
     };
     let made = |cloud: &CloudSettings| {
         let timeouts = Timeouts::default();
-        Client::new(&ClientSettings { cloud, host_root: Path::new("/nonexistent"), os_version: None, os_variant: None, timeouts })
+        Client::new(&ClientSettings {
+            cloud,
+            tls: crate::cloud::client::tls::trusting(None),
+            os_version: None,
+            os_variant: None,
+            timeouts,
+        })
     };
     let client = made(&whole).map_err(|error| error.to_string()).unwrap();
     assert_eq!(client.target_url.as_str(), "https://api.example.com/base/device/v3/a%2Fb/state");

@@ -45,6 +45,11 @@ fn serve_once() -> SocketAddr {
     address
 }
 
+/// TLS on a host without certificates.
+pub(in crate::cloud) fn trusting(root_ca_pem: Option<&str>) -> rustls::ClientConfig {
+    crate::http::tls(Path::new("/nonexistent"), root_ca_pem).unwrap()
+}
+
 async fn poll(root_ca_pem: Option<&str>) -> Result<TargetAnswer, CloudError> {
     let cloud = CloudSettings {
         api_endpoint: format!("https://{}", serve_once()),
@@ -54,8 +59,13 @@ async fn poll(root_ca_pem: Option<&str>) -> Result<TargetAnswer, CloudError> {
         ..CloudSettings::default()
     };
     let timeouts = Timeouts::per_phase(Duration::from_secs(5));
-    let settings =
-        ClientSettings { cloud: &cloud, host_root: Path::new("/nonexistent"), os_version: None, os_variant: None, timeouts };
+    let settings = ClientSettings {
+        cloud: &cloud,
+        tls: trusting(cloud.root_ca_pem.as_deref()),
+        os_version: None,
+        os_variant: None,
+        timeouts,
+    };
     Client::new(&settings)?.target(None).await
 }
 

@@ -1,7 +1,5 @@
 //! The real calls against canned answers on a real socket.
 
-use std::path::Path;
-
 use super::*;
 use crate::cloud::{Client, ClientSettings};
 use crate::http::canned::{Canned, Server};
@@ -19,8 +17,13 @@ async fn at(answers: Vec<Canned>) -> (HttpRegistrar, Server) {
         ..CloudSettings::default()
     };
     let timeouts = Timeouts::per_phase(Duration::from_secs(5));
-    let settings =
-        ClientSettings { cloud: &cloud, host_root: Path::new("/nonexistent"), os_version: None, os_variant: None, timeouts };
+    let settings = ClientSettings {
+        cloud: &cloud,
+        tls: crate::cloud::client::tls::trusting(None),
+        os_version: None,
+        os_variant: None,
+        timeouts,
+    };
     (Client::new(&settings).unwrap().registrar(&cloud).unwrap(), server)
 }
 
