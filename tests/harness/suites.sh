@@ -21,7 +21,7 @@ suite() {
   local name=$1 log="$LOGS/$1.log" code=0 start=$SECONDS passed failed skipped
   shift
   # What is built for this suite alone takes none of its time; what goes wrong with it is said again by the run.
-  case " $* " in *" --release "*) suite_cargo "$BUILD_LIMIT_SECONDS" "$log" "$@" --no-run || true ;; esac
+  case " $* " in *" --profile "*) suite_cargo "$BUILD_LIMIT_SECONDS" "$log" "$@" --no-run || true ;; esac
   suite_cargo "$SUITE_LIMIT_SECONDS" "$log" "$@" || code=$?
   read -r passed failed skipped < <(suite_counts "$log")
   # A suite that ended badly without saying so (does not compile, crashed, ran out of time) is one failure.
