@@ -183,6 +183,7 @@ impl<'a> Known<'a> {
 mod tests {
     use serde_json::json;
 
+    use crate::contract;
     use crate::current::Current;
     use crate::facts::Facts;
     use crate::memory::{Memory, Remember};
@@ -210,6 +211,8 @@ mod tests {
         kept_away["contract"] = contract;
         let accepted = one_app::target("c1", json!({ "db": service(1, "a", json!({})) }), json!({}));
         let by_contract = one_app::target("c1", json!({ "db": kept_away }), json!({ "data": {} }));
+        let verdict = contract::judge(&by_contract.apps[APP], &Facts::default());
+        assert!(matches!(verdict, contract::Verdict::Rejected(_)), "{verdict:?}");
         let mut refused = DeviceTarget::default();
         let offence = RefusedApp { id: Some(1), name: None, commit: None, offences: Vec::new() };
         refused.refused.insert(APP.to_owned(), offence);
