@@ -183,6 +183,8 @@ impl Browser {
 
     /// Keeps what can be seen in `target/screenshots`.
     pub fn keep(&mut self, name: &str) {
+        // What scrolls by itself is painted a moment after the screen became higher.
+        std::thread::sleep(Duration::from_millis(500));
         let shot = self.call("Page.captureScreenshot", json!({ "format": "png" }));
         let folder = screenshots();
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
