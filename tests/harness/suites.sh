@@ -26,6 +26,8 @@ suite() {
   read -r passed failed skipped < <(suite_counts "$log")
   # A suite that ended badly without saying so (does not compile, crashed, ran out of time) is one failure.
   [ "$code" = 0 ] || [ "$failed" -gt 0 ] || failed=1
+  # So is one that ran nothing: its file is no part of tests/suites.rs.
+  [ $((passed + failed + skipped)) -gt 0 ] || { failed=1; say "$name ran no test: does tests/suites.rs name it?"; }
   PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
   say "$(printf '%-28s %4d passed %4d failed %4d skipped %5d s' "$name" "$passed" "$failed" "$skipped" $((SECONDS - start)))"
   [ "$failed" = 0 ] || suite_show_failures "$log" "$code"

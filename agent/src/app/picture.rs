@@ -69,7 +69,8 @@ pub(super) async fn report_views(
     let mut watch = Watch::new(host);
     loop {
         // While nothing is reported nothing need be looked at: the kernel's log of a whole boot takes its time.
-        if views.borrow().phase != Phase::Starting {
+        let starting = views.borrow().phase == Phase::Starting;
+        if !starting {
             watch.look().await;
         }
         let report = report(&views.borrow_and_update().clone(), &fixed, &watch);
@@ -82,7 +83,7 @@ pub(super) async fn report_views(
         });
         tokio::select! {
             changed = views.changed() => if changed.is_err() { break },
-            () = sleep_until(watch.next()), if views.borrow().phase != Phase::Starting => {}
+            () = sleep_until(watch.next()), if !starting => {}
             _ = shutdown.wait_for(|down| *down) => break,
         }
     }
